@@ -1,0 +1,60 @@
+/**
+ * What an engine needs to run one container, and what it gives back. A plan names files and paths and carries
+ * no bytes; it knows nothing of money, peers or task formats, so that every format can share every engine.
+ */
+import type { Resources } from './resources.ts'
+
+/** A plan without the image: formats make these, `role/execute` adds the image that was pulled. */
+export type Plan = {
+  /** Replaces the image's CMD; the ENTRYPOINT stays. */
+  command?: readonly string[]
+  env: Readonly<Record<string, string>>
+  /** `nobody` is 65534:65534; `image` is what the image says (still without capabilities); or `uid:gid`. */
+  user: 'nobody' | 'image' | `${number}:${number}`
+  /** Only for formats whose images must write their root file system. */
+  writableRoot: boolean
+  resources: Resources
+  limits: PlanLimits
+  exchange: HttpExchange | FilesExchange
+}
+
+export type PlanLimits = {
+  startTimeoutMs: number
+  runTimeoutMs: number
+  outputBytes: number
+  /** stdout and stderr together; the container is killed when it prints more. */
+  logBytes: number
+  /** Size of the scratch tmpfs at /tmp; counts against memory. */
+  scratchBytes: number
+  pids: number
+}
+
+/** Start, wait until ready, one request per job, keep warm. */
+export type HttpExchange = {
+  kind: 'http'
+  port: number
+  /** Text that stdout must contain before the port is tried; empty when the port alone decides. */
+  readyText: string
+  method: 'POST'
+  path: string
+  contentType: string
+}
+
+/** Stage inputs, run to the end, collect outputs. */
+export type FilesExchange = {
+  kind: 'files'
+  inputs: readonly { name: string; path: string; directory: boolean; readOnly: boolean }[]
+  outputs: readonly { name: string; path: string; directory: boolean }[]
+}
+
+/** How a container ended. `exitCode` 137 with `outOfMemory` false is a kill. */
+export type ContainerEnd = {
+  exitCode: number
+  outOfMemory: boolean
+  /** Why we ended it ourselves, where we did. */
+  killedFor?: 'log budget' | 'time limit' | 'stopped'
+  /** The last lines of stdout and stderr, at most 4 KiB. */
+  logTail: string
+}
+
+export type LogLine = { stream: 'stdout' | 'stderr'; text: string }
