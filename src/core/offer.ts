@@ -1,0 +1,169 @@
+/**
+ * What a host says of itself: the offer's text, its rules, and how a client ranks the offers it heard.
+ * An offer is signed over its exact text. A tariff in a valid offer is a standing quote.
+ */
+import { z } from 'zod'
+import { MecaError } from './errors.ts'
+import { shortage, zResources } from './resources.ts'
+import type { Resources } from './resources.ts'
+import { recover } from './signature.ts'
+import { priceFor, total, zTariff } from './tariff.ts'
+import type { Price } from './tariff.ts'
+import { offerDigest } from './typed.ts'
+import type { Domain } from './typed.ts'
+import { zAddress, zCid, zCount, zSignature } from './units.ts'
+import type { Hex } from './units.ts'
+
+/** Longest life of an offer: what a host says of its free capacity is worth nothing after five minutes. */
+export const MAX_OFFER_TTL_MS = 300_000
+/** Clocks of honest machines differ; more than a minute is a broken clock or a replay. */
+export const MAX_SKEW_MS = 60_000
+/** Images named in an offer: with 60 bytes a CID this keeps an offer well under the topic's 64 KiB. */
+export const MAX_IMAGES = 200
+
+export const zOffer = z.strictObject({
+  v: z.literal(1),
+  chainId: zCount,
+  channels: zAddress,
+  host: zAddress,
+  peerId: z.string().regex(/^[A-Za-z0-9]{20,100}$/),
+  addresses: z.array(z.string().max(300)).max(16),
+  sequence: zCount,
+  issuedAt: zCount,
+  expiresAt: zCount,
+  tariffs: z.array(zTariff).min(1).max(8),
+  platform: z.string().max(40),
+  total: zResources,
+  free: zResources,
+  queueFree: zCount,
+  formats: z.array(z.string().max(20)).max(10),
+  runtimes: z.array(z.string().max(40)).max(10),
+  allowsNetwork: z.boolean(),
+  maxSeconds: z.number().int().min(1).max(2_592_000),
+  maxInputBytes: zCount,
+  maxOutputBytes: zCount,
+  minCloseDelaySeconds: zCount,
+  images: z.array(zCid).max(MAX_IMAGES),
+})
+export type Offer = z.infer<typeof zOffer>
+
+export const zSignedOffer = z.strictObject({ text: z.string().max(60_000), signature: zSignature })
+export type SignedOffer = z.infer<typeof zSignedOffer>
+
+/**
+ * The offer in a signed text. Throws `not_verified` for a wrong signature, chain or lifetime, `protocol` for a text
+ * that is no offer. `now` in ms.
+ */
+export function openOffer(domain: Domain, signed: SignedOffer, now: number): Offer {
+  let json: unknown
+  try {
+    json = JSON.parse(signed.text)
+  } catch (cause) {
+    throw new MecaError('protocol', 'The offer is not JSON', { cause })
+  }
+  const parsed = zOffer.safeParse(json)
+  if (!parsed.success) throw new MecaError('protocol', `The offer is malformed: ${z.prettifyError(parsed.error)}`)
+  const offer = parsed.data
+  const wrong = wrongWith(offer, domain, now)
+  if (wrong !== undefined) throw new MecaError('not_verified', `The offer of ${offer.host} ${wrong}`)
+  if (recover(offerDigest(domain, signed.text), signed.signature) !== offer.host) {
+    throw new MecaError('not_verified', `The offer is not signed by ${offer.host}`)
+  }
+  return offer
+}
+
+/** Cheap checks before the signature: whatever fails here costs a flooder more than us. */
+function wrongWith(offer: Offer, domain: Domain, now: number): string | undefined {
+  if (offer.chainId !== domain.chainId || offer.channels !== domain.channels) return 'is for another market'
+  if (offer.issuedAt > now + MAX_SKEW_MS) return 'comes from the future'
+  if (offer.expiresAt - offer.issuedAt > MAX_OFFER_TTL_MS) return 'lives too long'
+  if (offer.expiresAt < now) return 'has expired'
+  return undefined
+}
+
+/** What a client is looking for. `fee` is the developer's, in `token`. */
+export type Wanted = {
+  task: string
+  format: string
+  token: Hex
+  fee: bigint
+  resources: Resources
+  platform: string
+  maxSeconds: number
+  inputBytes: number
+  needsNetwork: boolean
+  closeDelaySeconds: number
+  runtime?: string
+  maxPrice?: bigint
+}
+
+/** What a client remembers of a host: it weighs in the rank. */
+export type Experience = { answered: number; failed: number }
+
+export type Candidate = { offer: Offer; price: Price; imageAtHand: boolean; score: number }
+export type Refusal = { host: Hex; code: string; reason: string }
+
+/**
+ * Who can do it, best first, and why the others cannot. The score is the price, made dearer by what costs time or
+ * trust: half again without the image, half again when the job would queue, and double for each failure per answer.
+ */
+export function rank(
+  offers: readonly Offer[],
+  wanted: Wanted,
+  experience: (host: Hex) => Experience = () => ({ answered: 0, failed: 0 }),
+): { candidates: Candidate[]; refusals: Refusal[] } {
+  const candidates: Candidate[] = []
+  const refusals: Refusal[] = []
+  for (const offer of offers) {
+    const refusal = misfit(offer, wanted)
+    if (refusal !== undefined) refusals.push({ host: offer.host, ...refusal })
+    else candidates.push(candidate(offer, wanted, experience(offer.host)))
+  }
+  candidates.sort((a, b) => a.score - b.score || (a.offer.host < b.offer.host ? -1 : 1))
+  return { candidates, refusals }
+}
+
+function candidate(offer: Offer, wanted: Wanted, past: Experience): Candidate {
+  const price = priceOf(offer, wanted)
+  if (price === undefined) throw new MecaError('internal', 'a candidate without a price')
+  const imageAtHand = offer.images.includes(wanted.task)
+  const queued = shortage(wanted.resources, offer.free) !== undefined
+  const trust = 1 + (2 * past.failed) / (past.answered + 1)
+  const score = Number(total(price) + 1n) * (imageAtHand ? 1 : 1.5) * (queued ? 1.5 : 1) * trust
+  return { offer, price, imageAtHand, score }
+}
+
+function priceOf(offer: Offer, wanted: Wanted): Price | undefined {
+  const tariff = offer.tariffs.find((t) => t.token === wanted.token)
+  return tariff === undefined ? undefined : priceFor(tariff, wanted.resources, wanted.maxSeconds, wanted.fee)
+}
+
+/** The first reason why this host cannot do it, with both numbers. */
+function misfit(offer: Offer, wanted: Wanted): { code: string; reason: string } | undefined {
+  const short = shortage(wanted.resources, offer.total)
+  if (short !== undefined) return { code: 'capacity', reason: short }
+  if (!offer.formats.includes(wanted.format)) return { code: 'format', reason: `runs ${offer.formats.join(', ')}, not ${wanted.format}` }
+  if (offer.platform !== wanted.platform) return { code: 'platform', reason: `is ${offer.platform}, the image is for ${wanted.platform}` }
+  if (wanted.runtime !== undefined && !offer.runtimes.includes(wanted.runtime)) {
+    return { code: 'runtime', reason: `offers ${offer.runtimes.join(', ')}, not ${wanted.runtime}` }
+  }
+  if (wanted.needsNetwork && !offer.allowsNetwork) return { code: 'network', reason: 'allows no network to tasks' }
+  if (wanted.maxSeconds > offer.maxSeconds) return { code: 'time', reason: `runs at most ${offer.maxSeconds} s, ${wanted.maxSeconds} s asked` }
+  if (wanted.inputBytes > offer.maxInputBytes) return { code: 'input', reason: `takes ${offer.maxInputBytes} bytes of input, ${wanted.inputBytes} given` }
+  if (wanted.closeDelaySeconds < offer.minCloseDelaySeconds) {
+    return { code: 'close_delay', reason: `wants channels with a close delay of ${offer.minCloseDelaySeconds} s, ${wanted.closeDelaySeconds} s offered` }
+  }
+  if (shortage(wanted.resources, offer.free) !== undefined && offer.queueFree === 0) {
+    return { code: 'busy', reason: `${shortage(wanted.resources, offer.free)} free, and the queue is full` }
+  }
+  return priceMisfit(offer, wanted)
+}
+
+function priceMisfit(offer: Offer, wanted: Wanted): { code: string; reason: string } | undefined {
+  const price = priceOf(offer, wanted)
+  if (price === undefined) return { code: 'token', reason: `does not take ${wanted.token}` }
+  if (wanted.maxPrice !== undefined && total(price) > wanted.maxPrice) {
+    return { code: 'price', reason: `costs up to ${total(price)}, the cap is ${wanted.maxPrice}` }
+  }
+  return undefined
+}
