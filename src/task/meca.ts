@@ -7,7 +7,7 @@ import { z } from 'zod'
 import { MecaError } from '../core/errors.ts'
 import type { Plan } from '../core/plan.ts'
 import type { Resources } from '../core/resources.ts'
-import type { Described, Finding, Folder, JobSpec, TaskFormat } from './format.ts'
+import type { Described, Finding, TaskFormat } from './format.ts'
 
 const DESCRIPTOR = 'config.json'
 const TEXTS = ['name.txt', 'description.txt', DESCRIPTOR] as const

@@ -1,0 +1,310 @@
+/**
+ * What a node can do for a person, as types: the HTTP API exposes exactly this, and the command line speaks to it.
+ * Amounts are decimal strings in the token's smallest unit, times are milliseconds, addresses lower-case hex.
+ */
+import type { Problem } from '../core/errors.ts'
+import type { Phase, Phases } from '../core/job.ts'
+import type { LogLine } from '../core/plan.ts'
+import type { Resources } from '../core/resources.ts'
+import type { JobStatus } from '../core/receipt.ts'
+import type { Hex } from '../core/units.ts'
+import type { Finding } from '../task/format.ts'
+import type { Manifest } from '../task/package.ts'
+
+export type NodeApi = {
+  info(): Promise<NodeInfo>
+  doctor(signal: AbortSignal): Promise<DoctorReport>
+  developer: DeveloperApi
+  client: ClientApi
+  /** Absent where this node does not rent out its hardware. */
+  host?: HostApi
+  money: MoneyApi
+}
+
+export type NodeInfo = {
+  version: string
+  home: string
+  role: 'host' | 'node'
+  address: Hex
+  peerId: string
+  addresses: string[]
+  peers: number
+  chainId: number
+  contracts: { tasks: Hex; hosts: Hex; channels: Hex }
+  token: TokenInfo
+}
+
+export type TokenInfo = { address: Hex; symbol: string; decimals: number }
+
+/** Something that is under way, told while it happens. */
+export type Progress =
+  | { kind: 'step'; step: string; detail?: string }
+  | { kind: 'bytes'; step: string; doneBytes: number; totalBytes: number }
+  | { kind: 'phase'; phase: Phase; at: number; doneBytes?: number; totalBytes?: number }
+  | { kind: 'log'; line: LogLine }
+export type OnProgress = (progress: Progress) => void
+
+export type DeveloperApi = {
+  check(dir: string, options: { format?: string }): Promise<CheckReport>
+  /** Builds the image and runs the example (or `input`) with the host's own limits and walls. */
+  test(dir: string, options: TestOptions, onProgress: OnProgress, signal: AbortSignal): Promise<TestReport>
+  publish(dir: string, options: PublishOptions, onProgress: OnProgress, signal: AbortSignal): Promise<Published>
+  /** Newest first; of one developer where given. */
+  list(options: { developer?: Hex; limit: number }, signal: AbortSignal): Promise<TaskSummary[]>
+  /** `ref` is a CID, `developer/name` or `developer/name@version`. */
+  show(ref: string, signal: AbortSignal): Promise<TaskDetails>
+  versions(ref: string, signal: AbortSignal): Promise<TaskSummary[]>
+}
+
+export type CheckReport = { dir: string; format: string; ok: boolean; findings: Finding[] }
+export type TestOptions = { format?: string; buildArgs?: Readonly<Record<string, string>>; input?: Uint8Array }
+export type TestReport = {
+  dir: string
+  format: string
+  ok: boolean
+  findings: Finding[]
+  imageId: string
+  resources: Resources
+  buildMs: number
+  startMs: number
+  runMs: number
+  httpStatus?: number
+  output: Output
+  /** Whether the output is the example's; absent where another input was given. */
+  sameAsExample?: boolean
+  expected?: Output
+  logTail: string
+}
+
+export type PublishOptions = {
+  fee: bigint
+  token?: Hex
+  name?: string
+  version?: string
+  format?: string
+  payee?: Hex
+  determinism?: 'exact' | 'none'
+  buildArgs?: Readonly<Record<string, string>>
+  /** Publish without running the example first. */
+  skipTest?: boolean
+}
+export type Published = {
+  task: Hex
+  cid: string
+  name: string
+  version: string
+  format: string
+  fee: string
+  token: Hex
+  developer: Hex
+  tx: Hex
+  gas: string
+  bytes: number
+  newBytes: number
+}
+
+export type TaskSummary = {
+  task: Hex
+  cid: string
+  name: string
+  version: string
+  developer: Hex
+  fee: string
+  token: Hex
+  retired: boolean
+}
+export type TaskDetails = TaskSummary & { payee: Hex; manifest: Manifest; atHand: boolean }
+
+export type Output = { text: string } | { base64: string }
+
+export type QuoteOptions = {
+  maxSeconds?: number
+  inputBytes?: number
+  maxPrice?: bigint
+  runtime?: string
+  host?: Hex
+}
+export type QuoteReport = {
+  task: string
+  name: string
+  maxSeconds: number
+  resources: Resources
+  token: TokenInfo
+  hosts: QuotedHost[]
+  refusals: { host: Hex; code: string; reason: string }[]
+}
+export type QuotedHost = {
+  host: Hex
+  hostAmount: string
+  developerAmount: string
+  /** What the chain may cost beside the job itself, in native currency, where a channel has to be opened first. */
+  gasEstimate: string
+  total: string
+  imageAtHand: boolean
+  channelOpen: boolean
+  freeCpus: number
+  freeMemoryBytes: number
+  queueFree: number
+  runtimes: string[]
+}
+
+export type RunOptions = QuoteOptions & {
+  /** The job's id; a random one where absent. The same id and input return the stored result and cost nothing. */
+  id?: string
+  /** Told to be sent as they come; logs cost nothing but bytes. */
+  logs?: boolean
+}
+export type RunInput = Uint8Array | { file: string; bytes: number }
+
+/** How a job ended; `output` is bytes for callers in this process, see `Output` for JSON. */
+export type RunResult = {
+  job: string
+  task: string
+  host: Hex
+  status: JobStatus
+  httpStatus?: number
+  exitCode?: number
+  contentType: string
+  inputHash: Hex
+  outputHash: Hex
+  outputBytes: number
+  price: { quoted: string; host: string; developer: string; token: Hex }
+  receipt: Hex
+  phases: Phases
+  warm: boolean
+  /** The result was stored from an earlier run of the same job id. */
+  replayed: boolean
+  problem?: Problem
+  logTail?: string
+}
+
+export type ClientApi = {
+  quote(ref: string, options: QuoteOptions, signal: AbortSignal): Promise<QuoteReport>
+  /** Runs and waits. The bytes of the output are read with `output`. */
+  run(ref: string, input: RunInput, options: RunOptions, onProgress: OnProgress, signal: AbortSignal): Promise<RunResult>
+  /** The output of a job that ended, from this node's store. */
+  output(job: string): Promise<AsyncIterable<Uint8Array>>
+  jobs(options: { limit: number }): Promise<JobSummary[]>
+  job(id: string): Promise<JobDetails>
+  cancel(id: string): Promise<void>
+  hosts(): Promise<HostSummary[]>
+}
+
+export type JobSummary = {
+  job: string
+  task: string
+  name: string
+  host: Hex | null
+  state: Phase | JobStatus | 'refused' | 'unknown'
+  price: { quoted: string; host: string; developer: string; token: Hex }
+  createdAt: number
+  endedAt?: number
+}
+export type JobDetails = JobSummary & {
+  result?: RunResult
+  problem?: Problem
+  /** Why this host, and why not the others. */
+  why: { chosen?: QuotedHost; refusals: { host: Hex; code: string; reason: string }[] }
+  logs: LogLine[]
+}
+
+export type HostSummary = {
+  host: Hex
+  peerId: string
+  addresses: string[]
+  free: Resources
+  total: Resources
+  runtimes: string[]
+  tariffs: { token: Hex; perJob: string; perCpuSecond: string; perGibSecond: string; perGpuSecond: string }[]
+  images: string[]
+  /** From gossip with this age, or only listed on chain. */
+  heardMsAgo: number | null
+  registered: boolean
+}
+
+export type HostApi = {
+  status(): Promise<HostStatus>
+  /** Requests seen and refused by reason, and what would change that. */
+  why(): Promise<HostWhy>
+  drain(on: boolean): Promise<HostStatus>
+  /** What a job of these resources and seconds would cost here. */
+  price(resources: Resources, maxSeconds: number): Promise<{ hostAmount: string; token: Hex }[]>
+}
+
+export type HostStatus = {
+  address: Hex
+  state: 'open' | 'draining' | 'stopped'
+  registered: boolean
+  total: Resources
+  free: Resources
+  running: { job: string; task: string; client: Hex; phase: Phase; sinceMs: number }[]
+  queued: number
+  warm: number
+  images: number
+  engine: { version: string; runtimes: string[] }
+  earned: Earnings
+  /** Money vouched for that is not collected yet, and how much of it hangs on a channel that is closing. */
+  atRisk: { unclaimed: string; closing: string; token: Hex }[]
+}
+export type HostWhy = {
+  requests: number
+  accepted: number
+  answered: number
+  refused: { code: string; count: number; last: string }[]
+  medianPrice: string | null
+  ownPrice: string
+  advice: string[]
+}
+
+/** Sums in one token: what was run, billed, claimed on chain and withdrawn. */
+export type Earnings = { token: Hex; jobs: number; hostAmount: string; developerAmount: string; claimed: string; withdrawn: string }[]
+
+export type ChannelRow = {
+  task: Hex
+  cid: string
+  vouched: { jobs: number; host: string; developer: string }
+  billed: { jobs: number; host: string; developer: string }
+  claimed: { jobs: number; host: string; developer: string }
+}
+export type ChannelSummary = {
+  channel: Hex
+  side: 'client' | 'host'
+  client: Hex
+  host: Hex
+  token: Hex
+  state: 'opening' | 'open' | 'closing' | 'closed'
+  closesAt?: number
+  deposit: string
+  vouched: string
+  billed: string
+  claimed: string
+  refundable: string
+  rows: ChannelRow[]
+}
+
+export type MoneyApi = {
+  wallet(signal: AbortSignal): Promise<WalletInfo>
+  channels(signal: AbortSignal): Promise<ChannelSummary[]>
+  open(host: Hex, deposit: bigint, signal: AbortSignal): Promise<ChannelSummary>
+  /** Cooperatively where the host answers, else by the delay; called again after the delay it collects the rest. */
+  close(channel: Hex, signal: AbortSignal): Promise<ChannelSummary>
+  /** Collects what clients vouched for on this node's channels. */
+  claim(options: { channel?: Hex }, signal: AbortSignal): Promise<ClaimReport>
+  /** Brings the credits of this node's address out of the contract. */
+  withdraw(options: { token?: Hex }, signal: AbortSignal): Promise<WithdrawReport>
+  /** Whether both ledgers and the chain agree, to the last unit. */
+  reconcile(signal: AbortSignal): Promise<ReconcileReport>
+}
+
+export type WalletInfo = {
+  address: Hex
+  balances: { token: TokenInfo; wallet: string; credit: string; locked: string }[]
+}
+export type ClaimReport = { tx: Hex | null; gas: string; rows: number; host: string; developer: string; token: Hex }
+export type WithdrawReport = { tx: Hex | null; gas: string; amount: string; to: Hex; token: Hex }
+export type ReconcileReport = {
+  ok: boolean
+  lines: { channel: Hex; task: Hex; what: string; ledger: string; chain: string; difference: string; ok: boolean }[]
+}
+
+export type DoctorReport = { ok: boolean; findings: { what: string; ok: boolean; level: 'ok' | 'warning' | 'error'; detail: string; cure?: string }[] }
