@@ -24,12 +24,19 @@ export const zTerms = z.strictObject({
   salt: zHash,
 })
 
-const zTotals = z.strictObject({ jobs: zCount, hostAmount: zAmount, developerAmount: zAmount })
-const zProblem = z.strictObject({
+export const zTotals = z.strictObject({ jobs: zCount, hostAmount: zAmount, developerAmount: zAmount })
+export const zProblem = z.strictObject({
   code: z.string().max(40),
   message: z.string().max(4000),
   cure: z.string().max(1000).optional(),
   details: z.record(z.string().max(100), z.unknown()).optional(),
+})
+
+export const zPrice = z.strictObject({
+  token: zAddress,
+  hostAmount: zAmount,
+  developerAmount: zAmount,
+  maxSeconds: z.number().int().min(1).max(2_592_000),
 })
 
 /** `/meca/quote/1`, one question and one answer. */
@@ -71,12 +78,7 @@ export const zJobRequest = z.strictObject({
   inputBytes: zCount,
   /** Index of the attachment that holds the input; absent where it comes on a stream of its own. */
   inline: z.number().int().min(0).max(MAX_BATCH).optional(),
-  price: z.strictObject({
-    token: zAddress,
-    hostAmount: zAmount,
-    developerAmount: zAmount,
-    maxSeconds: z.number().int().min(1).max(2_592_000),
-  }),
+  price: zPrice,
   basis: zBasis,
   resources: zResources,
   runtime: z.string().max(40).optional(),
@@ -95,6 +97,8 @@ export const CLIENT_MESSAGES = {
   /** The client has these results; `vouchers` may say the exact totals billed. */
   ack: z.strictObject({ channelId: zHash, ids: z.array(zJobId).max(4 * MAX_BATCH), vouchers: z.array(zVouched).max(MAX_BATCH) }),
   cancel: z.strictObject({ channelId: zHash, id: zJobId }),
+  /** Asks again for jobs sent earlier, by a client that lost the connection or was restarted. */
+  attach: z.strictObject({ channelId: zHash, ids: z.array(zJobId).max(4 * MAX_BATCH) }),
   /** Asks for the host's signature that ends the channel at once. */
   release: z.strictObject({ channelId: zHash }),
 } as const
@@ -146,7 +150,7 @@ export const zDataHeader = z.strictObject({
 export type DataHeader = z.infer<typeof zDataHeader>
 
 /** Numbers of the frame types; never reused. */
-export const FRAME = { hello: 1, submit: 2, ack: 3, cancel: 4, release: 5, welcome: 16, event: 17, results: 18, refused: 19, released: 20 } as const
+export const FRAME = { hello: 1, submit: 2, ack: 3, cancel: 4, release: 5, attach: 6, welcome: 16, event: 17, results: 18, refused: 19, released: 20 } as const
 
 /** A header checked against its schema. Throws `protocol` with the place that is wrong. */
 export function decode<T>(schema: z.ZodType<T>, header: unknown, what: string): T {
