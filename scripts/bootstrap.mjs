@@ -1,0 +1,110 @@
+/**
+ * The two commands, `npm start` and `npm test`, and their small relatives. A bare machine has Node 20 and apt: this
+ * file uses Node's own parts only, brings everything else (packages, Node 24, Docker), then runs the command under
+ * Node 24. Every step is skipped when there is nothing to do, and what was started here is stopped at the end.
+ */
+import { delimiter, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { check } from './bootstrap/check.mjs'
+import { ensurePackages, findNode } from './bootstrap/dependencies.mjs'
+import { ensureEngine, ensurePrograms } from './bootstrap/docker.mjs'
+import { joinDaemon, leaveDaemon } from './bootstrap/dockerd.mjs'
+import { createReport, SetupError } from './bootstrap/report.mjs'
+import { catchSignals, interruption, runInForeground } from './bootstrap/run.mjs'
+import { bench, test } from './bootstrap/tests.mjs'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+
+/**
+ * What each command runs under Node 24, and how much it wants Docker.
+ * @typedef {{ root: string, node: string, env: NodeJS.ProcessEnv, require: readonly string[] }} Context
+ * @type {Record<string, { docker: 'needed' | 'wanted' | 'no', run: (c: Context, args: string[]) => Promise<number> }>}
+ */
+const COMMANDS = {
+  start: { docker: 'needed', run: (c, args) => script(c, 'scripts/start.ts', args) },
+  test: { docker: 'wanted', run: test },
+  bench: { docker: 'wanted', run: bench },
+  check: { docker: 'no', run: check },
+  format: {
+    docker: 'no',
+    run: (c) => script(c, 'node_modules/prettier/bin/prettier.cjs', ['--write', '--log-level=warn', '.']),
+  },
+  contracts: { docker: 'no', run: (c, args) => script(c, 'scripts/contracts.ts', args) },
+  bases: { docker: 'needed', run: (c, args) => script(c, 'scripts/bases.ts', args) },
+  meca: { docker: 'no', run: (c, args) => script(c, 'src/main.ts', args) },
+}
+
+const HELP = `usage: node scripts/bootstrap.mjs ${Object.keys(COMMANDS).join(' | ')} [options] [arguments of the command]
+  --no-install       install and start nothing; say what is missing instead
+  --json             one JSON line for each step, on stderr (also handed to the command)
+  --stay             leave a Docker engine that was started here running
+  --require NAMES    test: a test skipped for want of one of these (docker,kubo,…) counts as failed
+`
+
+process.exitCode = await main(process.argv.slice(2))
+
+/** @param {string[]} argv */
+async function main([name = '', ...argv]) {
+  const command = COMMANDS[name]
+  if (command === undefined) {
+    process.stderr.write(HELP)
+    return 2
+  }
+  const options = parse(argv)
+  const report = createReport(options)
+  catchSignals()
+  try {
+    const node = await setUp(command.docker, options, report)
+    const env = { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env['PATH'] ?? ''}` }
+    const code = interruption() ?? (await command.run({ root, node, env, require: options.require }, options.rest))
+    return interruption() ?? code
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error
+    report.note(`What to do: ${error.cure}`)
+    return interruption() ?? error.exitCode
+  } finally {
+    const said = await leaveDaemon(options.stay)
+    if (said !== undefined) report.note(said)
+  }
+}
+
+/** @param {'needed' | 'wanted' | 'no'} docker @param {ReturnType<typeof parse>} options @param {import('./bootstrap/report.mjs').Report} report */
+async function setUp(docker, { install }, report) {
+  await report.step('packages', (say) => ensurePackages(root, install, say))
+  const node = findNode(root)
+  if (docker === 'no') return node
+  try {
+    await report.step('programs', (say) => ensurePrograms(install, say))
+    await report.step('docker', (say) => ensureEngine(install, say))
+    joinDaemon()
+  } catch (error) {
+    if (docker === 'needed' || !(error instanceof SetupError)) throw error
+    report.note(`Going on without; what needs it is skipped. To have it: ${error.cure}`)
+  }
+  return node
+}
+
+/** @param {string[]} argv */
+function parse(argv) {
+  const options = {
+    install: true,
+    json: false,
+    stay: false,
+    require: /** @type {string[]} */ ([]),
+    rest: /** @type {string[]} */ ([]),
+  }
+  for (let i = 0; i < argv.length; i++) {
+    const word = argv[i] ?? ''
+    if (word === '--no-install') options.install = false
+    else if (word === '--stay') options.stay = true
+    else if (word === '--require') options.require.push(...(argv[++i] ?? '').split(',').filter(Boolean))
+    else options.rest.push(word)
+    if (word === '--json') options.json = true
+  }
+  return options
+}
+
+/** @param {Context} context @param {string} file @param {readonly string[]} args */
+function script({ node, env }, file, args) {
+  return runInForeground(node, [join(root, file), ...args], { env, cwd: root })
+}
