@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {Address} from "@openzeppelin/contracts/utils/Address.sol";
+import {LowLevelCall} from "@openzeppelin/contracts/utils/LowLevelCall.sol";
+import {Multicall} from "@openzeppelin/contracts/utils/Multicall.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {IChannels} from "./interfaces/IChannels.sol";
+import {IHosts} from "./interfaces/IHosts.sol";
+import {ITasks} from "./interfaces/ITasks.sol";
+import {Typed} from "./Typed.sol";
+
+/// @title Channels
+/// @notice See IChannels. Nobody owns this contract, nothing in it can be switched off, and no money leaves it but by
+/// the rules below. Every function that moves tokens or calls out is guarded against re-entry; `claim` moves only numbers.
+contract Channels is IChannels, EIP712, ReentrancyGuardTransient, Multicall {
+    using SafeERC20 for IERC20;
+
+    /// @dev A task's credit in one token, beside its fee: the fee never changes, so it is looked up once per (token,
+    /// task), and a later claim touches this one slot. 2^128 is out of reach of 2^32 full deposits.
+    struct Till {
+        uint128 credit;
+        uint96 fee;
+        bool known;
+    }
+
+    /// @notice A host must be able to notice a close and claim; a client must not wait for ever.
+    uint64 public constant MIN_CLOSE_DELAY = 15 minutes;
+    uint64 public constant MAX_CLOSE_DELAY = 30 days;
+
+    uint64 private constant FINISHED = type(uint64).max;
+
+    ITasks public immutable TASKS;
+    IHosts public immutable HOSTS;
+
+    mapping(bytes32 id => Channel) private _channels;
+    mapping(bytes32 id => mapping(bytes32 taskId => Lane)) private _lanes;
+    mapping(address token => mapping(address account => uint256)) private _credits;
+    mapping(address token => mapping(bytes32 taskId => Till)) private _tills;
+
+    constructor(ITasks tasks, IHosts hosts) EIP712("MECA", "1") {
+        if (hosts.channels() != address(this)) revert NotPointingHere(address(hosts));
+        TASKS = tasks;
+        HOSTS = hosts;
+    }
+
+    /// @inheritdoc IChannels
+    function open(Typed.Terms calldata terms, uint96 amount) external payable nonReentrant returns (bytes32 id) {
+        if (msg.sender != terms.client) revert NotClient(msg.sender, terms.client);
+        id = channelId(terms);
+        _open(id, terms, amount);
+    }
+
+    /// @inheritdoc IChannels
+    function openWithPermit(
+        Typed.Terms calldata terms,
+        uint96 amount,
+        Typed.Signature calldata authority,
+        uint256 permitDeadline,
+        Typed.Signature calldata permitSignature
+    ) external nonReentrant returns (bytes32 id) {
+        id = channelId(terms);
+        _requireSigned(Typed.hashOpen(id, amount), authority, terms.client);
+        (uint8 v, bytes32 r, bytes32 s) = (permitSignature.v, permitSignature.r, permitSignature.s);
+        // Somebody may have sent the permit ahead of us; then the allowance is already there, and if not, the transfer fails.
+        try IERC20Permit(terms.token).permit(terms.client, address(this), amount, permitDeadline, v, r, s) {} catch {}
+        _open(id, terms, amount);
+    }
+
+    /// @inheritdoc IChannels
+    function topUp(Typed.Terms calldata terms, uint96 amount) external payable nonReentrant {
+        bytes32 id = channelId(terms);
+        Channel storage state = _live(id);
+
+        uint96 before = state.deposit;
+
+        uint96 deposit = _deposit(state, terms.token, msg.sender, amount);
+
+        state.deposit = deposit;
+        emit ToppedUp(id, deposit - before, deposit);
+    }
+
+    /// @inheritdoc IChannels
+    function claim(Group[] calldata groups) external returns (Outcome[] memory outcomes) {
+        uint256 rows = 0;
+        for (uint256 i = 0; i < groups.length; ++i) rows += groups[i].rows.length;
+        outcomes = new Outcome[](rows);
+        uint256 next = 0;
+        for (uint256 i = 0; i < groups.length; ++i) next = _claimGroup(groups[i], outcomes, next);
+    }
+
+    /// @inheritdoc IChannels
+    function startClose(Typed.Terms calldata terms) external {
+        bytes32 id = channelId(terms);
+        Channel storage state = _live(id);
+        if (msg.sender != terms.client) revert NotClient(msg.sender, terms.client);
+        if (state.closesAt != 0) revert AlreadyClosing(state.closesAt);
+
+        state.closesAt = uint64(block.timestamp) + terms.closeDelay;
+
+        emit Closing(id, state.closesAt);
+    }
+
+    /// @inheritdoc IChannels
+    function finishClose(Typed.Terms calldata terms) external nonReentrant {
+        bytes32 id = channelId(terms);
+        Channel storage state = _live(id);
+        if (state.closesAt == 0 || block.timestamp < state.closesAt) revert NotYet(state.closesAt);
+
+        _finish(id, state, terms);
+    }
+
+    /// @inheritdoc IChannels
+    function release(
+        Typed.Terms calldata terms,
+        uint96 claimed,
+        Typed.Signature calldata hostSignature
+    ) external nonReentrant {
+        bytes32 id = channelId(terms);
+        Channel storage state = _live(id);
+        if (state.claimed < claimed) revert ClaimFirst(state.claimed, claimed);
+        _requireSigned(Typed.hashRelease(id, claimed), hostSignature, terms.host);
+
+        _finish(id, state, terms);
+    }
+
+    /// @inheritdoc IChannels
+    function withdraw(address token, address account) external nonReentrant {
+        _withdraw(token, account, HOSTS.payeeOf(account));
+    }
+
+    /// @inheritdoc IChannels
+    function withdrawTo(address token, address account, address to) external nonReentrant {
+        address payee = HOSTS.payeeOf(account);
+        if (msg.sender != payee) revert NotPayee(msg.sender, payee);
+        _withdraw(token, account, to);
+    }
+
+    /// @inheritdoc IChannels
+    function withdrawTasks(address token, address payee, bytes32[] calldata taskIds) external nonReentrant {
+        uint256 amount = 0;
+        for (uint256 i = 0; i < taskIds.length; ++i) {
+            if (TASKS.payeeOf(taskIds[i]) != payee) continue;
+            Till storage till = _tills[token][taskIds[i]];
+            amount += till.credit;
+            till.credit = 0;
+        }
+        if (amount == 0) revert NothingToWithdraw();
+
+        emit TasksWithdrawn(token, payee, payee, amount);
+        _send(token, payee, amount);
+    }
+
+    /// @inheritdoc IChannels
+    function channel(bytes32 id) external view returns (Channel memory) {
+        return _channels[id];
+    }
+
+    /// @inheritdoc IChannels
+    function lane(bytes32 id, bytes32 taskId) external view returns (Lane memory) {
+        return _lanes[id][taskId];
+    }
+
+    /// @inheritdoc IChannels
+    function credit(address token, address account) external view returns (uint256) {
+        return _credits[token][account];
+    }
+
+    /// @inheritdoc IChannels
+    function taskCredit(address token, bytes32 taskId) external view returns (uint256) {
+        return _tills[token][taskId].credit;
+    }
+
+    /// @inheritdoc IChannels
+    function channelId(Typed.Terms calldata terms) public view returns (bytes32) {
+        return _hashTypedDataV4(Typed.hashTerms(terms));
+    }
+
+    function _open(bytes32 id, Typed.Terms calldata terms, uint96 amount) private {
+        Channel storage state = _channels[id];
+        if (terms.signer == address(0) || terms.host == address(0)) revert ZeroParty();
+        if (terms.closeDelay < MIN_CLOSE_DELAY || terms.closeDelay > MAX_CLOSE_DELAY) {
+            revert BadCloseDelay(terms.closeDelay);
+        }
+        if (state.deposit != 0) revert AlreadyOpened(id);
+
+        uint96 deposit = _deposit(state, terms.token, terms.client, amount);
+
+        state.deposit = deposit;
+        emit Opened(id, terms.client, terms.host, terms, deposit);
+    }
+
+    /// @dev Takes money in and returns the channel's new deposit. What counts is what arrived: a token may keep a part.
+    /// The guard keeps the balance from moving in between by any door of ours.
+    function _deposit(Channel storage state, address token, address from, uint96 amount) private returns (uint96) {
+        uint256 arrived = amount;
+        if (token == address(0)) {
+            if (msg.value != amount) revert WrongValue(msg.value, amount);
+        } else {
+            if (msg.value != 0) revert WrongValue(msg.value, 0);
+            uint256 before = IERC20(token).balanceOf(address(this));
+            IERC20(token).safeTransferFrom(from, address(this), amount);
+            arrived = IERC20(token).balanceOf(address(this)) - before;
+        }
+        if (arrived == 0) revert NothingDeposited();
+        uint256 deposit = state.deposit + arrived;
+        if (deposit > type(uint96).max) revert DepositTooLarge(deposit);
+        return uint96(deposit);
+    }
+
+    /// @dev Claims the rows of one channel; returns the index behind its last outcome.
+    function _claimGroup(Group calldata group, Outcome[] memory outcomes, uint256 next) private returns (uint256) {
+        bytes32 id = channelId(group.terms);
+        Channel memory state = _channels[id];
+        Skip skip = state.deposit == 0
+            ? Skip.UnknownChannel
+            : (state.closesAt == FINISHED ? Skip.FinishedChannel : Skip.None);
+        uint256 left = state.deposit - state.claimed;
+        uint256 hostPaid = 0;
+        for (uint256 i = 0; i < group.rows.length; ++i) {
+            Row calldata row = group.rows[i];
+            Outcome memory outcome = outcomes[next++];
+            outcome.skip = skip == Skip.None ? _claimRow(id, group.terms, row, left, outcome) : skip;
+            if (outcome.skip != Skip.None) {
+                emit Skipped(id, row.taskId, outcome.skip);
+                continue;
+            }
+            emit Claimed(id, row.taskId, row.jobs, outcome.hostPaid, outcome.developerPaid);
+            hostPaid += outcome.hostPaid;
+            left -= uint256(outcome.hostPaid) + outcome.developerPaid;
+        }
+        uint256 claimed = state.deposit - left;
+        if (claimed != state.claimed) _channels[id].claimed = uint96(claimed);
+        if (hostPaid != 0) _credits[group.terms.token][group.terms.host] += hostPaid;
+        return next;
+    }
+
+    /// @dev Books one row: lane and developer's till here, channel and host's credit once per group by the caller.
+    function _claimRow(
+        bytes32 id,
+        Typed.Terms calldata terms,
+        Row calldata row,
+        uint256 left,
+        Outcome memory outcome
+    ) private returns (Skip) {
+        Lane storage paid = _lanes[id][row.taskId];
+        Lane memory before = paid;
+        if (row.jobs < before.jobs || row.hostAmount < before.hostAmount) return Skip.Stale;
+        if (row.developerAmount < before.developerAmount) return Skip.Stale;
+        uint256 host = row.hostAmount - before.hostAmount;
+        uint256 developer = row.developerAmount - before.developerAmount;
+        if (host + developer == 0) return Skip.Stale;
+        if (left == 0) return Skip.EmptyChannel;
+        if (!_isSigned(_hashVoucher(id, row), row.signature, terms.signer)) return Skip.BadSignature;
+        Till storage till = _tills[terms.token][row.taskId];
+        Skip skip = _checkFee(till, terms.token, row);
+        if (skip != Skip.None) return skip;
+
+        if (host + developer > left) {
+            // Rounded up for the developer, so that many small claims cannot round its share away.
+            developer = (left * developer + host + developer - 1) / (host + developer);
+            host = left - developer;
+        }
+        paid.jobs = row.jobs;
+        paid.hostAmount = before.hostAmount + uint96(host);
+        paid.developerAmount = before.developerAmount + uint96(developer);
+        if (developer != 0) till.credit += uint128(developer);
+        (outcome.hostPaid, outcome.developerPaid) = (uint96(host), uint96(developer));
+        return Skip.None;
+    }
+
+    /// @dev Looks the fee up the first time a task is claimed in a token and keeps it beside the task's credit.
+    function _checkFee(Till storage till, address token, Row calldata row) private returns (Skip) {
+        uint256 fee = till.fee;
+        if (!till.known) {
+            (address payee, uint96 fee_, address feeToken) = TASKS.priceOf(row.taskId);
+            if (payee == address(0)) return Skip.UnknownTask;
+            if (fee_ != 0 && feeToken != token) return Skip.WrongToken;
+            fee = fee_;
+            (till.fee, till.known) = (fee_, true);
+        }
+        return row.developerAmount < row.jobs * fee ? Skip.FeeMissing : Skip.None;
+    }
+
+    /// @dev A refund that the client's account does not take becomes credit: a client cannot hinder the end of a channel.
+    function _finish(bytes32 id, Channel storage state, Typed.Terms calldata terms) private {
+        uint256 refund = state.deposit - state.claimed;
+
+        state.closesAt = FINISHED;
+
+        bool sent = refund == 0 || _trySend(terms.token, terms.client, refund);
+        if (!sent) _credits[terms.token][terms.client] += refund;
+        emit Finished(id, refund, sent);
+    }
+
+    function _withdraw(address token, address account, address to) private {
+        uint256 amount = _credits[token][account];
+        if (amount == 0) revert NothingToWithdraw();
+
+        _credits[token][account] = 0;
+
+        emit Withdrawn(token, account, to, amount);
+        _send(token, to, amount);
+    }
+
+    function _send(address token, address to, uint256 amount) private {
+        if (token == address(0)) Address.sendValue(payable(to), amount);
+        else IERC20(token).safeTransfer(to, amount);
+    }
+
+    function _trySend(address token, address to, uint256 amount) private returns (bool) {
+        if (token == address(0)) return LowLevelCall.callNoReturn(to, amount, "");
+        return IERC20(token).trySafeTransfer(to, amount);
+    }
+
+    function _requireSigned(bytes32 structHash, Typed.Signature calldata signature, address signer) private view {
+        if (!_isSigned(structHash, signature, signer)) revert BadSignature();
+    }
+
+    /// @dev `signer` is never zero where this is asked: `open` refuses such terms.
+    function _isSigned(
+        bytes32 structHash,
+        Typed.Signature calldata signature,
+        address signer
+    ) private view returns (bool) {
+        bytes32 digest = _hashTypedDataV4(structHash);
+        (address recovered, ECDSA.RecoverError fault, ) = ECDSA.tryRecover(
+            digest,
+            signature.v,
+            signature.r,
+            signature.s
+        );
+        return fault == ECDSA.RecoverError.NoError && recovered == signer;
+    }
+
+    function _hashVoucher(bytes32 id, Row calldata row) private pure returns (bytes32) {
+        return keccak256(
+            abi.encode(Typed.VOUCHER, id, row.taskId, row.jobs, row.hostAmount, row.developerAmount)
+        );
+    }
+
+    function _live(bytes32 id) private view returns (Channel storage state) {
+        state = _channels[id];
+        if (state.deposit == 0) revert NotOpened(id);
+        if (state.closesAt == FINISHED) revert AlreadyFinished(id);
+    }
+}
