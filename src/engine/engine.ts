@@ -21,7 +21,12 @@ export type Engine = {
   start(image: ImageId, plan: Plan, options: StartOptions, signal: AbortSignal): Promise<Instance>
   /** Removes what a killed process left behind, by label; resolves to how many things it removed. */
   sweep(signal: AbortSignal): Promise<number>
-  build(contextFolder: string, buildArgs: Readonly<Record<string, string>>, signal: AbortSignal, onLog?: (line: string) => void): Promise<ImageId>
+  build(
+    contextFolder: string,
+    buildArgs: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+    onLog?: (line: string) => void,
+  ): Promise<ImageId>
   /** The image as a `docker save` archive. */
   save(image: ImageId, signal: AbortSignal): Promise<Readable>
   remove(image: ImageId, signal: AbortSignal): Promise<void>

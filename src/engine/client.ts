@@ -1,0 +1,79 @@
+/**
+ * How this room speaks to the Docker daemon: one client, every call with an end, and one place that tells a daemon
+ * that is gone (the host's fault, nothing is billed) from a daemon that refused.
+ */
+import Docker from 'dockerode'
+import { MecaError } from '../core/errors.ts'
+import type { ErrorCode } from '../core/errors.ts'
+
+/** A daemon under full load answers a plain call in seconds; one that takes a minute is not usable. */
+const CALL_TIMEOUT_MS = 60_000
+
+/** What the network says when the daemon is not there, restarts or dies in the middle of a call. */
+const GONE = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EACCES', 'EPIPE', 'ENOTSOCK', 'EPERM', 'ETIMEDOUT'])
+
+/** The host is set to nothing so that DOCKER_HOST cannot send our calls elsewhere: settings are read in config.ts. */
+export function connect(socketPath: string): Docker {
+  return new Docker({ socketPath, host: undefined, port: undefined, protocol: 'http' } as Docker.DockerOptions)
+}
+
+/** Runs one engine call; ends it when the caller's signal fires or the daemon has been silent for too long. */
+export async function call<T>(
+  what: string,
+  work: (signal: AbortSignal) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  signal?.throwIfAborted()
+  const deadline = AbortSignal.timeout(CALL_TIMEOUT_MS)
+  const either = signal === undefined ? deadline : AbortSignal.any([signal, deadline])
+  try {
+    return await Promise.race([work(either), aborted(either)])
+  } catch (error) {
+    if (signal?.aborted === true) throw cancelled(what, error)
+    if (deadline.aborted) throw engineGone(`did not answer within ${CALL_TIMEOUT_MS / 1000} s`, what, error)
+    throw translate(error, what)
+  }
+}
+
+/** Rejects when the signal fires: for work that takes no signal of its own. */
+export function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    if (signal.aborted) reject(signal.reason)
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
+}
+
+export function translate(error: unknown, what: string, code: ErrorCode = 'engine_unavailable'): MecaError {
+  if (error instanceof MecaError) return error
+  if (isGone(error)) return engineGone('cannot be reached', what, error)
+  return new MecaError(code, `The container engine could not ${what}: ${reasonOf(error)}`, { cause: error })
+}
+
+export function engineGone(how: string, what: string, cause?: unknown): MecaError {
+  return new MecaError('engine_unavailable', `The Docker engine ${how} (while trying to ${what})`, {
+    cause,
+    cure: 'Start it (`systemctl start docker`), and let this user open its socket (group `docker`); `meca doctor` tests both.',
+  })
+}
+
+export function cancelled(what: string, cause?: unknown): MecaError {
+  return new MecaError('cancelled', `It was cancelled (while trying to ${what})`, { cause })
+}
+
+export function isGone(error: unknown): boolean {
+  const { code, message } = error as { code?: unknown; message?: unknown }
+  return (typeof code === 'string' && GONE.has(code)) || message === 'socket hang up' || message === 'aborted'
+}
+
+/** The daemon's HTTP status, where it answered with one. */
+export function statusOf(error: unknown): number | undefined {
+  const { statusCode } = error as { statusCode?: unknown }
+  return typeof statusCode === 'number' ? statusCode : undefined
+}
+
+/** The daemon's own words, without the client's wrapping. */
+export function reasonOf(error: unknown): string {
+  const { json, message } = error as { json?: { message?: unknown }; message?: unknown }
+  if (typeof json?.message === 'string') return json.message
+  return typeof message === 'string' ? message : String(error)
+}

@@ -1,0 +1,194 @@
+/**
+ * A sidecar: a small container of ours that owns an empty network namespace and carries bytes between a unix socket on
+ * the host and one port inside. The task joins that namespace, so no IP path exists that would have to be closed.
+ *
+ * Two sockets per sidecar: `<port>` forwards each connection; `<port>.ready` answers "ready" as soon as something in
+ * the namespace accepts a TCP connection on the port, which saves the host from polling.
+ */
+import { once } from 'node:events'
+import { chmod, mkdir, rm } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Container, ContainerCreateOptions } from 'dockerode'
+import type Docker from 'dockerode'
+import { MecaError } from '../core/errors.ts'
+import { call, isGone, statusOf } from './client.ts'
+import { WALLS } from './options.ts'
+
+/** One process of socat per open connection; beyond this a host would rather start a second container. */
+export const MAX_CONNECTIONS = 256
+const MEMORY_BYTES = 192 * 2 ** 20
+const START_TIMEOUT_MS = 20_000
+const READY_WORD = 'ready'
+
+export type SidecarInput = {
+  docker: Docker
+  imageId: string
+  name: string
+  /** An empty folder of ours; becomes the sidecar's only mount. */
+  folder: string
+  port: number
+  labels: Readonly<Record<string, string>>
+  seccomp: string
+}
+
+export class Sidecar {
+  readonly id: string
+  readonly port: number
+  readonly socketPath: string
+  /** Resolves when the sidecar is gone, for whatever reason. */
+  readonly ended: Promise<void>
+  dead = false
+  readonly #container: Container
+  readonly #folder: string
+
+  private constructor(container: Container, input: SidecarInput) {
+    this.#container = container
+    this.#folder = input.folder
+    this.id = container.id
+    this.port = input.port
+    this.socketPath = join(input.folder, String(input.port))
+    // A failed wait means that the container or the engine is gone, which is the same to us.
+    this.ended = container
+      .wait({ condition: 'not-running' })
+      .then(
+        () => {},
+        () => {},
+      )
+      .then(() => {
+        this.dead = true
+      })
+  }
+
+  static async make(input: SidecarInput, signal: AbortSignal): Promise<Sidecar> {
+    await mkdir(input.folder)
+    // The sidecar runs as nobody; the parent folder (0700) keeps everybody else on this machine out.
+    await chmod(input.folder, 0o777)
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(START_TIMEOUT_MS)])
+    const container = await call('create a sidecar', () => input.docker.createContainer(sidecarOptions(input)))
+    try {
+      await call('start a sidecar', (abortSignal) => container.start({ abortSignal }), signal)
+      const sidecar = new Sidecar(container, input)
+      await sidecar.#listening(limit)
+      return sidecar
+    } catch (error) {
+      await discard(container, input.folder)
+      signal.throwIfAborted()
+      if (!limit.aborted) throw error
+      throw new MecaError('engine_unavailable', `A sidecar did not listen within ${START_TIMEOUT_MS / 1000} s`, {
+        cause: error,
+      })
+    }
+  }
+
+  /** Resolves once the port inside takes a connection. */
+  async portOpen(signal: AbortSignal): Promise<void> {
+    while (!(await saysReady(`${this.socketPath}.ready`, signal))) await sleep(10, undefined, { signal })
+  }
+
+  async remove(): Promise<void> {
+    await discard(this.#container, this.#folder)
+  }
+
+  async #listening(signal: AbortSignal): Promise<void> {
+    while (!(await accepts(this.socketPath))) {
+      if (this.dead) throw new MecaError('engine_unavailable', 'A sidecar ended as soon as it was started')
+      await sleep(5, undefined, { signal })
+    }
+  }
+}
+
+/** What may be left when the engine is gone is labelled, and swept at the next start. */
+async function discard(container: Container, folder: string): Promise<void> {
+  await call('remove a sidecar', (abortSignal) => container.remove({ force: true, v: true, abortSignal })).catch(
+    (error: unknown) => {
+      const absent = statusOf(error) === 404 || statusOf(error) === 409
+      if (!absent && !isGone(error) && !(error instanceof MecaError)) throw error
+    },
+  )
+  await rm(folder, { recursive: true, force: true })
+}
+
+async function accepts(path: string): Promise<boolean> {
+  const socket = connect(path)
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch {
+    // Not there yet is the normal answer while the sidecar starts.
+    return false
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** The word decides, not the end of the connection: that comes as well when a sidecar dies. */
+async function saysReady(path: string, signal: AbortSignal): Promise<boolean> {
+  signal.throwIfAborted()
+  const socket = connect(path)
+  const stop = () => socket.destroy(new Error('stopped waiting'))
+  signal.addEventListener('abort', stop, { once: true })
+  try {
+    let text = ''
+    for await (const chunk of socket) text = (text + String(chunk)).slice(0, 64)
+    return text.startsWith(READY_WORD)
+  } catch {
+    // A refused or broken connection is "not yet"; an ended wait is thrown here.
+    signal.throwIfAborted()
+    return false
+  } finally {
+    signal.removeEventListener('abort', stop)
+    socket.destroy()
+  }
+}
+
+function sidecarOptions(input: SidecarInput): ContainerCreateOptions {
+  return {
+    name: input.name,
+    Image: input.imageId,
+    User: '65534:65534',
+    Entrypoint: ['/bin/sh', '-c'],
+    Cmd: [script(input.port)],
+    Env: ['PATH=/usr/local/bin:/usr/bin:/bin'],
+    Hostname: 'task',
+    Labels: { ...input.labels },
+    Healthcheck: { Test: ['NONE'] },
+    StopSignal: 'SIGKILL',
+    HostConfig: {
+      ...WALLS,
+      NetworkMode: 'none',
+      // The task shares this file: a loopback address names nobody and asks nobody.
+      Dns: ['127.0.0.1'],
+      SecurityOpt: ['no-new-privileges', `seccomp=${input.seccomp}`],
+      ReadonlyRootfs: true,
+      Mounts: [
+        {
+          Type: 'bind',
+          Source: input.folder,
+          Target: '/meca',
+          ReadOnly: false,
+          BindOptions: { Propagation: 'private' },
+        },
+      ],
+      Memory: MEMORY_BYTES,
+      MemorySwap: MEMORY_BYTES,
+      PidsLimit: 2 * MAX_CONNECTIONS,
+      Ulimits: [
+        { Name: 'nofile', Soft: 1024, Hard: 1024 },
+        { Name: 'core', Soft: 0, Hard: 0 },
+      ],
+    },
+  }
+}
+
+/** socat reads `:` and `,` as its own, hence the backslashes. */
+function script(port: number): string {
+  const target = `TCP4:127.0.0.1:${port}`
+  const probe = `socat -u OPEN\\:/dev/null ${target.replaceAll(':', '\\:')}\\,forever\\,interval=0.01 && echo ${READY_WORD}`
+  return [
+    `socat -b65536 UNIX-LISTEN:/meca/${port},fork,mode=666,backlog=${MAX_CONNECTIONS} ${target} &`,
+    `socat UNIX-LISTEN:/meca/${port}.ready,fork,mode=666 'SYSTEM:"${probe}"' &`,
+    'wait',
+  ].join('\n')
+}

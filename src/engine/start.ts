@@ -1,0 +1,161 @@
+/**
+ * From an image to a container that can be asked, under one deadline: take a sidecar, create, listen, start, wait for
+ * the ready text and then for the port. The end of the container is noticed while waiting, so that a task that crashes
+ * is told at once and not when the time is over.
+ */
+import { Readable } from 'node:stream'
+import type { Container } from 'dockerode'
+import type Docker from 'dockerode'
+import { MecaError } from '../core/errors.ts'
+import type { HttpExchange, Plan } from '../core/plan.ts'
+import { aborted, call, cancelled, reasonOf, statusOf } from './client.ts'
+import type { ImageId, StartOptions } from './engine.ts'
+import type { Images } from './images.ts'
+import { RunningContainer, describeEnd, removeContainer } from './instance.ts'
+import { LogBook } from './log-book.ts'
+import { sandboxOptions } from './options.ts'
+import type { Sidecar } from './sidecar.ts'
+import type { SidecarPool } from './sidecar-pool.ts'
+
+export type Workshop = {
+  docker: Docker
+  images: Images
+  sidecars: SidecarPool
+  labels: Readonly<Record<string, string>>
+  seccomp: string
+}
+
+type Job = { image: ImageId; plan: Plan; exchange: HttpExchange; options: StartOptions }
+
+export async function startContainer(shop: Workshop, job: Job, signal: AbortSignal): Promise<RunningContainer> {
+  const { startTimeoutMs } = job.plan.limits
+  const deadline = AbortSignal.timeout(startTimeoutMs)
+  const state = { waitingFor: 'a sidecar', tail: () => '' }
+  try {
+    return await steps(shop, job, state, AbortSignal.any([signal, deadline]))
+  } catch (error) {
+    if (signal.aborted) throw cancelled('start a container', error)
+    if (!deadline.aborted) throw error
+    throw new MecaError(
+      'start_timeout',
+      `The container was not ready within ${startTimeoutMs} ms: it was waiting for ${state.waitingFor}`,
+      {
+        cause: error,
+        cure: 'Look at its log; a slow task needs a longer start time in its package or on the host.',
+        details: { logTail: state.tail() },
+      },
+    )
+  }
+}
+
+type State = { waitingFor: string; tail: () => string }
+
+async function steps(shop: Workshop, job: Job, state: State, signal: AbortSignal): Promise<RunningContainer> {
+  const clock = stopwatch()
+  const facts = await shop.images.facts(job.image, signal)
+  const sidecar = await shop.sidecars.take(job.exchange.port, signal)
+  let container: Container | undefined
+  let running: RunningContainer | undefined
+  try {
+    clock.lap('sidecarMs')
+    state.waitingFor = 'the engine to start it'
+    container = await create(shop, job, facts, sidecar)
+    signal.throwIfAborted()
+    clock.lap('createMs')
+    const book = new LogBook(job.exchange.readyText, job.plan.limits.logBytes, job.options.onLog)
+    state.tail = () => book.tail
+    running = await run(container, sidecar, book, job, signal)
+    clock.lap('runMs')
+    await ready(running, sidecar, book, job, state, signal)
+    clock.lap('readyMs')
+    Object.assign(running.timings, clock.laps)
+    return running
+  } catch (error) {
+    if (running !== undefined) await running.stop()
+    else await Promise.all([container === undefined ? undefined : removeContainer(container), sidecar.remove()])
+    throw error
+  }
+}
+
+/** Not cancelled half-way: a container that the engine makes after we left would be nobody's. */
+async function create(
+  shop: Workshop,
+  job: Job,
+  facts: Parameters<typeof sandboxOptions>[0]['facts'],
+  sidecar: Sidecar,
+): Promise<Container> {
+  const { plan, image, options } = job
+  const wanted = sandboxOptions({
+    name: options.name,
+    imageId: image,
+    facts,
+    plan,
+    sidecarId: sidecar.id,
+    labels: shop.labels,
+    seccomp: shop.seccomp,
+    runtime: options.runtime,
+    gpuIds: options.gpuIds,
+  })
+  return call('create a container', () => shop.docker.createContainer(wanted).catch(refusal))
+}
+
+/** Listens before it starts, so that no first line is lost. */
+async function run(
+  container: Container,
+  sidecar: Sidecar,
+  book: LogBook,
+  job: Job,
+  signal: AbortSignal,
+): Promise<RunningContainer> {
+  const stream = await call(
+    'attach to a container',
+    () => container.attach({ stream: true, stdout: true, stderr: true }),
+    signal,
+  )
+  book.read(stream instanceof Readable ? stream : new Readable().wrap(stream))
+  await call('start a container', () => container.start().catch(refusal), signal)
+  return new RunningContainer(container, sidecar, book, job.exchange)
+}
+
+async function ready(
+  running: RunningContainer,
+  sidecar: Sidecar,
+  book: LogBook,
+  job: Job,
+  state: State,
+  signal: AbortSignal,
+): Promise<void> {
+  const { port, readyText } = job.exchange
+  const ended = running.ended.then((end) => {
+    throw new MecaError('start_failed', `The container ended before it was ready: ${describeEnd(end)}`, {
+      cure: 'The log says why; the developer can try it with `meca task test`.',
+      details: { exitCode: end.exitCode, outOfMemory: end.outOfMemory, logTail: end.logTail },
+    })
+  })
+  state.waitingFor = `${JSON.stringify(readyText)} on its stdout`
+  await Promise.race([book.announced, ended, aborted(signal)])
+  state.waitingFor = `port ${port} to take connections`
+  await Promise.race([sidecar.portOpen(signal), ended, aborted(signal)])
+}
+
+/** What the engine refuses (no such command, a limit it cannot set) is this container's failure, not the engine's. */
+function refusal(error: unknown): never {
+  const status = statusOf(error)
+  if (status === undefined) throw error
+  throw new MecaError('start_failed', `The engine refused the container: ${reasonOf(error).slice(0, 1_000)}`, {
+    cause: error,
+  })
+}
+
+function stopwatch(): { laps: Record<string, number>; lap: (name: string) => void } {
+  const laps: Record<string, number> = {}
+  let last = performance.now()
+  return {
+    laps,
+    lap: (name) => {
+      const now = performance.now()
+      laps[name] = Math.round((now - last) * 10) / 10
+      last = now
+    },
+  }
+}
