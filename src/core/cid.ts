@@ -17,7 +17,8 @@ export function taskIdOf(cid: string): Hex {
   } catch (cause) {
     throw new MecaError('bad_input', `${quote(cid)} is not a CID`, { cause, cure: 'give the CID that meca task publish printed' })
   }
-  if (parsed.version !== 1 || parsed.code !== DAG_PB || parsed.multihash.code !== SHA2_256) {
+  const { code, size } = parsed.multihash
+  if (parsed.version !== 1 || parsed.code !== DAG_PB || code !== SHA2_256 || size !== 32) {
     throw new MecaError('bad_input', `${cid} is not the CID of a task folder (CIDv1, dag-pb, sha2-256)`)
   }
   return toHex(parsed.multihash.digest)

@@ -3,6 +3,7 @@
  * the exit code of the command line, the HTTP status of the API and whether trying again can help.
  * A new way to fail is a new row here, so that the command line, the API and the wire cannot disagree.
  */
+import { printable } from './text.ts'
 
 /** What a code means at the edges. `exit` and `http` are the codes of design.md section 8 and RFC 9457. */
 type Meaning = { exit: number; http: number; title: string }
@@ -81,10 +82,11 @@ export function toProblem(error: unknown): Problem {
   }
 }
 
+/** A problem told by another process, which may be a stranger's. */
 export function fromProblem(problem: Problem): MecaError {
   const code = Object.hasOwn(ERRORS, problem.code) ? problem.code : 'internal'
-  return new MecaError(code, problem.message, {
-    ...(problem.cure === undefined ? {} : { cure: problem.cure }),
+  return new MecaError(code, printable(problem.message), {
+    ...(problem.cure === undefined ? {} : { cure: printable(problem.cure) }),
     ...(problem.details === undefined ? {} : { details: problem.details }),
   })
 }

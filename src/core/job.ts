@@ -2,6 +2,9 @@
 import { z } from 'zod'
 import { zCount } from './units.ts'
 
+/** The longest run: 24 days, just under what a timer can hold (2^31 ms); Node lets a longer one fire at once. */
+export const MAX_RUN_SECONDS = 24 * 86_400
+
 /** In this order; a phase may be skipped (a warm job is neither fetched nor started), none comes back. */
 export const PHASES = ['queued', 'fetching', 'starting', 'running', 'delivering'] as const
 export type Phase = (typeof PHASES)[number]

@@ -7,6 +7,7 @@
  */
 import { MecaError } from './errors.ts'
 import type { Price } from './tariff.ts'
+import { MAX_AMOUNT } from './units.ts'
 
 /** Cumulative numbers of one row: jobs with a fee, the host's part, the developers' part. */
 export type Totals = { jobs: number; hostAmount: bigint; developerAmount: bigint }
@@ -53,9 +54,27 @@ export function asTotals(price: Price): Totals {
   return { jobs: 1, hostAmount: price.hostAmount, developerAmount: price.developerAmount }
 }
 
-/** Client: what the next voucher must say so that the jobs in flight and `prices` are all covered. */
+/**
+ * Client: what the next voucher must say so that the jobs in flight and `prices` are all covered. Throws `payment`
+ * where that leaves the contracts' range, which only a hostile price can bring about.
+ */
 export function nextVoucher(row: Row, prices: readonly Price[]): Totals {
-  return highest(row.vouched, plus(plus(row.billed, row.reserved), prices.map(asTotals).reduce(plus, ZERO)))
+  const next = highest(row.vouched, plus(plus(row.billed, row.reserved), prices.map(asTotals).reduce(plus, ZERO)))
+  if (sum(next) > MAX_AMOUNT) throw new MecaError('payment', `The voucher would say ${sum(next)}, the largest amount is ${MAX_AMOUNT}`)
+  return next
+}
+
+/**
+ * Host: a voucher that the contract would skip is worth nothing, however high it is: it pays only where the developers'
+ * part covers the fee of every job named. Throws `payment`.
+ */
+export function requireClaimable(voucher: Totals, fee: bigint): void {
+  const due = BigInt(voucher.jobs) * fee
+  if (voucher.developerAmount >= due) return
+  throw new MecaError('payment', `The voucher has ${voucher.developerAmount} for the developer, ${voucher.jobs} jobs of ${fee} need ${due}`, {
+    details: { voucher: totalsToWire(voucher), fee: fee.toString() },
+    cure: 'raise the number of jobs and the developer amount together',
+  })
 }
 
 /** Host: the row with this voucher counted in. A voucher that is not higher changes nothing. */

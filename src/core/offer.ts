@@ -4,14 +4,16 @@
  */
 import { z } from 'zod'
 import { MecaError } from './errors.ts'
+import { MAX_RUN_SECONDS } from './job.ts'
 import { shortage, zResources } from './resources.ts'
 import type { Resources } from './resources.ts'
 import { recover } from './signature.ts'
-import { priceFor, total, zTariff } from './tariff.ts'
-import type { Price } from './tariff.ts'
+import { costUp, priceFor, total, zTariff } from './tariff.ts'
+import type { Price, Tariff } from './tariff.ts'
+import { findingsOf } from './text.ts'
 import { offerDigest } from './typed.ts'
 import type { Domain } from './typed.ts'
-import { zAddress, zCid, zCount, zSignature } from './units.ts'
+import { MAX_AMOUNT, zAddress, zCid, zCount, zSignature } from './units.ts'
 import type { Hex } from './units.ts'
 
 /** Longest life of an offer: what a host says of its free capacity is worth nothing after five minutes. */
@@ -21,25 +23,28 @@ export const MAX_SKEW_MS = 60_000
 /** Images named in an offer: with 60 bytes a CID this keeps an offer well under the topic's 64 KiB. */
 export const MAX_IMAGES = 200
 
+/** A stranger's word that people read in a refusal: nothing in it may steer a terminal. */
+const zWord = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,39}$/)
+
 export const zOffer = z.strictObject({
   v: z.literal(1),
   chainId: zCount,
   channels: zAddress,
   host: zAddress,
   peerId: z.string().regex(/^[A-Za-z0-9]{20,100}$/),
-  addresses: z.array(z.string().max(300)).max(16),
+  addresses: z.array(z.string().max(300).regex(/^[\x21-\x7e]+$/)).max(16),
   sequence: zCount,
   issuedAt: zCount,
   expiresAt: zCount,
   tariffs: z.array(zTariff).min(1).max(8),
-  platform: z.string().max(40),
+  platform: zWord,
   total: zResources,
   free: zResources,
   queueFree: zCount,
-  formats: z.array(z.string().max(20)).max(10),
-  runtimes: z.array(z.string().max(40)).max(10),
+  formats: z.array(zWord).max(10),
+  runtimes: z.array(zWord).max(10),
   allowsNetwork: z.boolean(),
-  maxSeconds: z.number().int().min(1).max(2_592_000),
+  maxSeconds: z.number().int().min(1).max(MAX_RUN_SECONDS),
   maxInputBytes: zCount,
   maxOutputBytes: zCount,
   minCloseDelaySeconds: zCount,
@@ -62,7 +67,7 @@ export function openOffer(domain: Domain, signed: SignedOffer, now: number): Off
     throw new MecaError('protocol', 'The offer is not JSON', { cause })
   }
   const parsed = zOffer.safeParse(json)
-  if (!parsed.success) throw new MecaError('protocol', `The offer is malformed: ${z.prettifyError(parsed.error)}`)
+  if (!parsed.success) throw new MecaError('protocol', `The offer is malformed: ${findingsOf(parsed.error)}`)
   const offer = parsed.data
   const wrong = wrongWith(offer, domain, now)
   if (wrong !== undefined) throw new MecaError('not_verified', `The offer of ${offer.host} ${wrong}`)
@@ -76,6 +81,7 @@ export function openOffer(domain: Domain, signed: SignedOffer, now: number): Off
 function wrongWith(offer: Offer, domain: Domain, now: number): string | undefined {
   if (offer.chainId !== domain.chainId || offer.channels !== domain.channels) return 'is for another market'
   if (offer.issuedAt > now + MAX_SKEW_MS) return 'comes from the future'
+  if (offer.expiresAt < offer.issuedAt) return 'expires before it begins'
   if (offer.expiresAt - offer.issuedAt > MAX_OFFER_TTL_MS) return 'lives too long'
   if (offer.expiresAt < now) return 'has expired'
   return undefined
@@ -100,12 +106,14 @@ export type Wanted = {
 /** What a client remembers of a host: it weighs in the rank. */
 export type Experience = { answered: number; failed: number }
 
-export type Candidate = { offer: Offer; price: Price; imageAtHand: boolean; score: number }
+export type Candidate = { offer: Offer; price: Price; imageAtHand: boolean; reliable: boolean; score: number }
 export type Refusal = { host: Hex; code: string; reason: string }
 
 /**
  * Who can do it, best first, and why the others cannot. The score is the price, made dearer by what costs time or
  * trust: half again without the image, half again when the job would queue, and double for each failure per answer.
+ * Whoever failed three times and more often than it answered stands behind all others, whatever its price: a price of
+ * nothing, which no factor makes dearer, must not bring a host that never delivers to the front again and again.
  */
 export function rank(
   offers: readonly Offer[],
@@ -119,8 +127,16 @@ export function rank(
     if (refusal !== undefined) refusals.push({ host: offer.host, ...refusal })
     else candidates.push(candidate(offer, wanted, experience(offer.host)))
   }
-  candidates.sort((a, b) => a.score - b.score || (a.offer.host < b.offer.host ? -1 : 1))
+  candidates.sort(better)
   return { candidates, refusals }
+}
+
+/** A total order, so that every client that heard the same ranks the same, in whatever order it heard it. */
+function better(a: Candidate, b: Candidate): number {
+  if (a.reliable !== b.reliable) return a.reliable ? -1 : 1
+  if (a.score !== b.score) return a.score - b.score
+  if (a.offer.host !== b.offer.host) return a.offer.host < b.offer.host ? -1 : 1
+  return b.offer.sequence - a.offer.sequence
 }
 
 function candidate(offer: Offer, wanted: Wanted, past: Experience): Candidate {
@@ -130,11 +146,16 @@ function candidate(offer: Offer, wanted: Wanted, past: Experience): Candidate {
   const queued = shortage(wanted.resources, offer.free) !== undefined
   const trust = 1 + (2 * past.failed) / (past.answered + 1)
   const score = Number(total(price) + 1n) * (imageAtHand ? 1 : 1.5) * (queued ? 1.5 : 1) * trust
-  return { offer, price, imageAtHand, score }
+  const reliable = past.failed < 3 || past.failed <= past.answered
+  return { offer, price, imageAtHand, reliable, score }
+}
+
+function tariffOf(offer: Offer, wanted: Wanted): Tariff | undefined {
+  return offer.tariffs.find((t) => t.token === wanted.token)
 }
 
 function priceOf(offer: Offer, wanted: Wanted): Price | undefined {
-  const tariff = offer.tariffs.find((t) => t.token === wanted.token)
+  const tariff = tariffOf(offer, wanted)
   return tariff === undefined ? undefined : priceFor(tariff, wanted.resources, wanted.maxSeconds, wanted.fee)
 }
 
@@ -160,10 +181,9 @@ function misfit(offer: Offer, wanted: Wanted): { code: string; reason: string } 
 }
 
 function priceMisfit(offer: Offer, wanted: Wanted): { code: string; reason: string } | undefined {
-  const price = priceOf(offer, wanted)
-  if (price === undefined) return { code: 'token', reason: `does not take ${wanted.token}` }
-  if (wanted.maxPrice !== undefined && total(price) > wanted.maxPrice) {
-    return { code: 'price', reason: `costs up to ${total(price)}, the cap is ${wanted.maxPrice}` }
-  }
-  return undefined
+  const tariff = tariffOf(offer, wanted)
+  if (tariff === undefined) return { code: 'token', reason: `does not take ${wanted.token}` }
+  const most = costUp(tariff, wanted.resources, wanted.maxSeconds * 1000) + wanted.fee
+  const cap = wanted.maxPrice !== undefined && wanted.maxPrice < MAX_AMOUNT ? wanted.maxPrice : MAX_AMOUNT
+  return most > cap ? { code: 'price', reason: `costs up to ${most}, the cap is ${cap}` } : undefined
 }

@@ -33,14 +33,17 @@ export function fits(want: Resources, free: Resources): boolean {
   return shortage(want, free) === undefined
 }
 
-/** The first thing that is missing, in words with both numbers; undefined where everything fits. */
+const MIB = 2 ** 20
+
+/**
+ * The first thing that is missing, in words with both numbers (asked is rounded up and there down, so that they
+ * differ); undefined where everything fits.
+ */
 export function shortage(want: Resources, free: Resources): string | undefined {
   if (want.cpuMillis > free.cpuMillis) return `${want.cpuMillis / 1000} CPUs asked, ${free.cpuMillis / 1000} there`
-  if (want.memoryBytes > free.memoryBytes) return `${mib(want.memoryBytes)} MiB of memory asked, ${mib(free.memoryBytes)} there`
+  if (want.memoryBytes > free.memoryBytes) {
+    return `${Math.ceil(want.memoryBytes / MIB)} MiB of memory asked, ${Math.floor(free.memoryBytes / MIB)} there`
+  }
   if (want.gpus > free.gpus) return `${want.gpus} GPUs asked, ${free.gpus} there`
   return undefined
-}
-
-function mib(bytes: number): number {
-  return Math.floor(bytes / 2 ** 20)
 }

@@ -28,7 +28,7 @@ export function makeSigner(privateKey: Uint8Array): Signer {
 
 /** Whose signature this is, or undefined where it is none that the contracts would accept. */
 export function recover(digest: Uint8Array, signature: Hex): Hex | undefined {
-  if (signature.length !== 132) return undefined
+  if (signature.length !== 132 || !signature.startsWith('0x')) return undefined
   const bytes = fromHex(signature)
   const v = bytes[64]
   if (bytes.length !== 65 || (v !== 27 && v !== 28) || !isLowS(bytes.subarray(32, 64))) return undefined

@@ -42,7 +42,7 @@ export function total(price: { hostAmount: bigint; developerAmount: bigint }): b
 const GIB = 2n ** 30n
 
 /** perJob + seconds × (cpus × perCpuSecond + GiB × perGibSecond + gpus × perGpuSecond), rounded up once at the end. */
-function costUp(tariff: Tariff, resources: Resources, runMs: number): bigint {
+export function costUp(tariff: Tariff, resources: Resources, runMs: number): bigint {
   const perSecond =
     BigInt(resources.cpuMillis) * tariff.perCpuSecond * GIB +
     BigInt(resources.memoryBytes) * tariff.perGibSecond * 1000n +

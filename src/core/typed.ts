@@ -4,6 +4,8 @@
  * encoder costs 100 µs, and two digests stand in the path of every job.
  */
 import createKeccakHash from 'keccak'
+import { MecaError } from './errors.ts'
+import { MAX_AMOUNT } from './units.ts'
 import type { Hex } from './units.ts'
 
 /** What a signature is bound to: `channels` is the address of the Channels contract. */
@@ -136,8 +138,14 @@ function struct(type: Uint8Array, words: readonly Word[]): Uint8Array {
 function putWord(bytes: Buffer, at: number, word: Word): void {
   if (typeof word === 'string') bytes.write(word.slice(2), at + 32 - (word.length - 2) / 2, 'hex')
   else if (typeof word === 'number') bytes.writeBigUInt64BE(BigInt(word), at + 24)
-  else if (typeof word === 'bigint') bytes.write(word.toString(16).padStart(64, '0'), at, 'hex')
+  else if (typeof word === 'bigint') bytes.write(amountWord(word), at, 'hex')
   else bytes.set(word, at)
+}
+
+/** Every bigint that is signed is an amount of at most 96 bits; another would be signed and never be paid. */
+function amountWord(amount: bigint): string {
+  if (amount < 0n || amount > MAX_AMOUNT) throw new MecaError('internal', `${amount} is outside of what can be signed, 0 to ${MAX_AMOUNT}`)
+  return amount.toString(16).padStart(64, '0')
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

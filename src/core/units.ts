@@ -5,6 +5,7 @@
  */
 import { z } from 'zod'
 import { MecaError } from './errors.ts'
+import { printable } from './text.ts'
 
 export type Hex = `0x${string}`
 
@@ -47,8 +48,8 @@ export function formatDecimal(amount: bigint, decimals: number): string {
   return sign + whole + (fraction === '' ? '' : `.${fraction}`)
 }
 
-/** Schemas for values on a wire or in a file. */
-export const zAmount = z.string().regex(AMOUNT).refine((t) => BigInt(t) <= MAX_AMOUNT, 'over 2^96 - 1').transform((t) => BigInt(t))
+/** Schemas for values on a wire or in a file. `abort`, because a later check would convert what the pattern refused. */
+export const zAmount = z.string().regex(AMOUNT, { abort: true }).refine((t) => BigInt(t) <= MAX_AMOUNT, 'over 2^96 - 1').transform((t) => BigInt(t))
 export const zHash = z.custom<Hex>((v) => typeof v === 'string' && /^0x[0-9a-f]{64}$/.test(v), '32 bytes of lower-case hex, with 0x')
 export const zAddress = z.custom<Hex>((v) => typeof v === 'string' && /^0x[0-9a-f]{40}$/.test(v), '20 bytes of lower-case hex, with 0x')
 export const zSignature = z.custom<Hex>((v) => typeof v === 'string' && /^0x[0-9a-f]{130}$/.test(v), '65 bytes of lower-case hex, with 0x')
@@ -66,7 +67,7 @@ const SIZES: Readonly<Record<string, number>> = { '': 1, k: 1024, m: 1024 ** 2, 
 
 /** `512M`, `2g`, `1024` → bytes (powers of 1024, as docker reads them). Throws `bad_input`. */
 export function parseBytes(text: string, what = 'size'): number {
-  const match = /^([0-9]{1,15})([kmgt]?)i?b?$/i.exec(text)
+  const match = /^([0-9]{1,15})(?:([kmgt])i?)?b?$/i.exec(text)
   const unit = SIZES[(match?.[2] ?? '').toLowerCase()]
   if (match === null || unit === undefined) throw new MecaError('bad_input', `${what} must be like 512M or 2G, got ${quote(text)}`)
   const bytes = Number(match[1]) * unit
@@ -76,15 +77,20 @@ export function parseBytes(text: string, what = 'size'): number {
 
 const DURATIONS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
+/** A timer holds 31 bits of milliseconds; Node lets a longer one fire at once. */
+export const MAX_DURATION_MS = 2 ** 31 - 1
+
 /** `90s`, `10m`, `250ms` → milliseconds. Throws `bad_input`. */
 export function parseDuration(text: string, what = 'duration'): number {
   const match = /^([0-9]{1,9})(ms|s|m|h|d)$/.exec(text)
   const unit = DURATIONS[match?.[2] ?? '']
   if (match === null || unit === undefined) throw new MecaError('bad_input', `${what} must be like 90s, 10m or 2h, got ${quote(text)}`)
-  return Number(match[1]) * unit
+  const ms = Number(match[1]) * unit
+  if (ms > MAX_DURATION_MS) throw new MecaError('bad_input', `${what} ${text} is over the longest one, 24 days`)
+  return ms
 }
 
-/** A stranger's text for a message: shortened, and with control characters escaped. */
+/** A stranger's text for a message: shortened, and with everything escaped that draws nothing. */
 export function quote(text: string): string {
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}...` : text)
+  return printable(JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}...` : text))
 }

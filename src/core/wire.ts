@@ -5,9 +5,10 @@
  */
 import { z } from 'zod'
 import { MecaError } from './errors.ts'
-import { PHASES, zOutcome } from './job.ts'
+import { MAX_RUN_SECONDS, PHASES, zOutcome } from './job.ts'
 import { zSignedReceipt } from './receipt.ts'
 import { zResources } from './resources.ts'
+import { findingsOf } from './text.ts'
 import { zAddress, zAmount, zCid, zCount, zHash, zJobId, zSignature } from './units.ts'
 
 /** Bytes up to this size travel inside the frame; larger ones take a stream of their own, which a pause cannot block. */
@@ -36,7 +37,7 @@ export const zPrice = z.strictObject({
   token: zAddress,
   hostAmount: zAmount,
   developerAmount: zAmount,
-  maxSeconds: z.number().int().min(1).max(2_592_000),
+  maxSeconds: z.number().int().min(1).max(MAX_RUN_SECONDS),
 })
 
 /** `/meca/quote/1`, one question and one answer. */
@@ -44,7 +45,7 @@ export const zQuoteRequest = z.strictObject({
   task: zCid,
   token: zAddress,
   resources: zResources,
-  maxSeconds: z.number().int().min(1).max(2_592_000),
+  maxSeconds: z.number().int().min(1).max(MAX_RUN_SECONDS),
   inputBytes: zCount,
 })
 export type QuoteRequest = z.infer<typeof zQuoteRequest>
@@ -57,7 +58,7 @@ export const zQuote = z.strictObject({
   token: zAddress,
   hostAmount: zAmount,
   developerAmount: zAmount,
-  maxSeconds: z.number().int().min(1),
+  maxSeconds: z.number().int().min(1).max(MAX_RUN_SECONDS),
   resources: zResources,
   nonce: zHash,
   expiresAt: zCount,
@@ -156,7 +157,7 @@ export const FRAME = { hello: 1, submit: 2, ack: 3, cancel: 4, release: 5, attac
 export function decode<T>(schema: z.ZodType<T>, header: unknown, what: string): T {
   const parsed = schema.safeParse(header)
   if (parsed.success) return parsed.data
-  throw new MecaError('protocol', `The ${what} message is malformed: ${z.prettifyError(parsed.error).slice(0, 500)}`)
+  throw new MecaError('protocol', `The ${what} message is malformed: ${findingsOf(parsed.error)}`)
 }
 
 /** The same value with every bigint as a decimal string, ready for JSON. */

@@ -7,6 +7,7 @@ import { z } from 'zod'
 import { MecaError } from '../core/errors.ts'
 import type { Plan } from '../core/plan.ts'
 import type { Resources } from '../core/resources.ts'
+import { findingsOf } from '../core/text.ts'
 import type { Described, Finding, TaskFormat } from './format.ts'
 
 const DESCRIPTOR = 'config.json'
@@ -90,45 +91,61 @@ function missingEntry(where: string): Finding {
   return { level: 'error', where, what: 'is missing or empty', cure: `add ${where}` }
 }
 
+type Config = { resources: Resources; needsNetwork: boolean }
+
 function checkConfig(text: string | undefined): Finding[] {
-  if (text === undefined) return []
-  try {
-    parseConfig(text)
-    return []
-  } catch (error) {
-    if (!(error instanceof MecaError)) throw error
-    return [{ level: 'error', where: DESCRIPTOR, what: error.message, cure: error.cure ?? `correct ${DESCRIPTOR}` }]
-  }
+  return text === undefined ? [] : readConfig(text).findings
 }
 
-function parseConfig(text: string): { resources: Resources; needsNetwork: boolean } {
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch (cause) {
-    throw new MecaError('invalid_task', `${DESCRIPTOR} is not JSON`, { cause, cure: `write {"resource": {"cpu": 1, "mem": 128}}` })
-  }
+/** Throws `invalid_task` with every finding. */
+function parseConfig(text: string): Config {
+  const { config, findings } = readConfig(text)
+  if (findings.length === 0) return config
+  throw new MecaError('invalid_task', `${DESCRIPTOR} is not usable: ${findings.map((f) => f.what).join('; ')}`, {
+    cure: findings.map((f) => f.cure).join('; '),
+    details: { findings },
+  })
+}
+
+function readConfig(text: string): { config: Config; findings: Finding[] } {
+  const json = readJson(text)
   const parsed = zConfig.safeParse(json)
-  if (!parsed.success) throw new MecaError('invalid_task', `${DESCRIPTOR} is malformed: ${z.prettifyError(parsed.error)}`)
-  const r = parsed.data.resource ?? {}
-  return { resources: { cpuMillis: cpuMillis(r.cpu ?? 1), memoryBytes: memoryBytes(r.mem ?? 128), gpus: gpus(r) }, needsNetwork: r.use_network ?? false }
+  const r = parsed.data?.resource ?? {}
+  const [cpu, mem] = [r.cpu ?? 1, r.mem ?? 128]
+  const resources = { cpuMillis: Math.round(cpu * 1000), memoryBytes: Math.round(mem * 2 ** 20), gpus: gpus(r) }
+  const findings = parsed.success
+    ? [...checkCpu(cpu, resources.cpuMillis), ...checkMemory(mem, resources.memoryBytes), ...checkGpus(resources.gpus)]
+    : [finding(json === undefined ? 'is not JSON' : `is malformed: ${findingsOf(parsed.error)}`, 'write {"resource": {"cpu": 1, "mem": 128}}')]
+  return { config: { resources, needsNetwork: r.use_network ?? false }, findings }
 }
 
-function cpuMillis(cpu: number): number {
-  const millis = Math.round(cpu * 1000)
-  if (!(millis >= 10 && millis <= 4_096_000)) {
-    throw new MecaError('invalid_task', `resource.cpu is ${cpu}, it must be between 0.01 and 4096`, { cure: 'set resource.cpu to the cores the task needs' })
+/** Undefined, which no JSON is, where the text is not JSON. */
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
   }
-  return millis
+}
+
+function finding(what: string, cure: string): Finding {
+  return { level: 'error', where: DESCRIPTOR, what, cure }
+}
+
+function checkCpu(cpu: number, millis: number): Finding[] {
+  if (millis >= 10 && millis <= 4_096_000) return []
+  return [finding(`resource.cpu is ${cpu}, it must be between 0.01 and 4096`, 'set resource.cpu to the cores the task needs')]
 }
 
 /** `mem` is in MiB. The engine refuses containers under 6 MiB. */
-function memoryBytes(mem: number): number {
-  const bytes = Math.round(mem * 2 ** 20)
-  if (!(mem >= 6 && bytes <= 2 ** 46)) {
-    throw new MecaError('invalid_task', `resource.mem is ${mem}, it must be between 6 and 67108864 MiB`, { cure: 'set resource.mem to the MiB the task needs' })
-  }
-  return bytes
+function checkMemory(mem: number, bytes: number): Finding[] {
+  if (mem >= 6 && bytes <= 2 ** 46) return []
+  return [finding(`resource.mem is ${mem}, it must be between 6 and 67108864 MiB`, 'set resource.mem to the MiB the task needs')]
+}
+
+function checkGpus(count: number): Finding[] {
+  if (count <= 1024) return []
+  return [finding(`resource.gpu_count is ${count}, it must be at most 1024`, 'set resource.gpu_count to the GPUs the task needs')]
 }
 
 /** A task that wants a GPU and names no count gets one. */

@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { MecaError } from '../core/errors.ts'
 import { zResources } from '../core/resources.ts'
+import { findingsOf } from '../core/text.ts'
 import { zAddress, zAmount, zCount } from '../core/units.ts'
 
 export const MANIFEST = 'task.json'
@@ -54,7 +55,7 @@ export function parseManifest(text: string): Manifest {
     throw new MecaError('invalid_task', `${MANIFEST} is not JSON`, { cause })
   }
   const parsed = zManifest.safeParse(json)
-  if (!parsed.success) throw new MecaError('invalid_task', `${MANIFEST} is malformed: ${z.prettifyError(parsed.error)}`)
+  if (!parsed.success) throw new MecaError('invalid_task', `${MANIFEST} is malformed: ${findingsOf(parsed.error)}`)
   return parsed.data
 }
 
