@@ -10,9 +10,23 @@ export type Neighbourhood = { interfaces: readonly { address: string; prefix: nu
 
 const LOOPBACK = blockList(['127.0.0.0/8', '::1/128'])
 const PRIVATE = blockList([
-  '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', '169.254.0.0/16', 'fc00::/7', 'fe80::/10',
+  '10.0.0.0/8',
+  '172.16.0.0/12',
+  '192.168.0.0/16',
+  '100.64.0.0/10',
+  '169.254.0.0/16',
+  'fc00::/7',
+  'fe80::/10',
 ])
-const NOWHERE = blockList(['0.0.0.0/8', '192.0.0.0/24', '198.18.0.0/15', '224.0.0.0/4', '240.0.0.0/4', '::/128', 'ff00::/8'])
+const NOWHERE = blockList([
+  '0.0.0.0/8',
+  '192.0.0.0/24',
+  '198.18.0.0/15',
+  '224.0.0.0/4',
+  '240.0.0.0/4',
+  '::/128',
+  'ff00::/8',
+])
 
 /** True when an address that a peer claims for itself may be kept and dialled. */
 export function mayDial(address: Multiaddr, home: Neighbourhood): boolean {

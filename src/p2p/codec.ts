@@ -22,16 +22,25 @@ const PREFIX_BYTES = 9
 const NO_ATTACHMENTS: readonly Uint8Array[] = []
 
 /** A frame made ready: its header as text, so that many can be written into one buffer. */
-export type Encoded = { type: number; json: string; jsonBytes: number; attachments: readonly Uint8Array[]; bytes: number }
+export type Encoded = {
+  type: number
+  json: string
+  jsonBytes: number
+  attachments: readonly Uint8Array[]
+  bytes: number
+}
 
 /** Throws `too_large` with the numbers: the fault is the sender's own, so it is not a breach of the protocol. */
 export function encode(type: number, header: Header, attachments: readonly Uint8Array[], limits: FrameLimits): Encoded {
-  const json = JSON.stringify(attachments.length === 0 ? header : { ...header, a: attachments.map((a) => a.byteLength) })
+  const json = JSON.stringify(
+    attachments.length === 0 ? header : { ...header, a: attachments.map((a) => a.byteLength) },
+  )
   const jsonBytes = Buffer.byteLength(json)
   const bytes = attachments.reduce((sum, a) => sum + a.byteLength, PREFIX_BYTES + jsonBytes)
   if (jsonBytes > limits.maxHeaderBytes) throw tooLarge('A message header', jsonBytes, limits.maxHeaderBytes)
   if (bytes - 4 > limits.maxFrameBytes) throw tooLarge('A message', bytes - 4, limits.maxFrameBytes)
-  if (attachments.length > FRAME.maxAttachments) throw tooLarge('The attachment count', attachments.length, FRAME.maxAttachments)
+  if (attachments.length > FRAME.maxAttachments)
+    throw tooLarge('The attachment count', attachments.length, FRAME.maxAttachments)
   return { type, json, jsonBytes, attachments, bytes }
 }
 
@@ -93,7 +102,8 @@ export class FrameParser {
     const head = this.#first(4)
     const length = head.readUInt32BE(0)
     if (length < PREFIX_BYTES - 4) throw broken(`a frame of ${length} bytes cannot hold a type and a header`)
-    if (length > this.#limits.maxFrameBytes) throw broken(`a frame of ${length} bytes is over ${this.#limits.maxFrameBytes}`)
+    if (length > this.#limits.maxFrameBytes)
+      throw broken(`a frame of ${length} bytes is over ${this.#limits.maxFrameBytes}`)
     this.#need = 4 + length
     if (this.#buffered < this.#need) return undefined
     const frame = parse(this.#first(this.#need), this.#limits)
@@ -136,8 +146,10 @@ export class FrameParser {
 function parse(bytes: Buffer, limits: FrameLimits): Frame {
   const headerBytes = bytes.readUInt32BE(5)
   const bodyAt = PREFIX_BYTES + headerBytes
-  if (headerBytes > limits.maxHeaderBytes) throw broken(`a header of ${headerBytes} bytes is over ${limits.maxHeaderBytes}`)
-  if (bodyAt > bytes.length) throw broken(`a header of ${headerBytes} bytes does not fit in a frame of ${bytes.length - 4}`)
+  if (headerBytes > limits.maxHeaderBytes)
+    throw broken(`a header of ${headerBytes} bytes is over ${limits.maxHeaderBytes}`)
+  if (bodyAt > bytes.length)
+    throw broken(`a header of ${headerBytes} bytes does not fit in a frame of ${bytes.length - 4}`)
   const header = parseHeader(bytes.subarray(PREFIX_BYTES, bodyAt))
   const type = bytes.readUInt8(4)
   if (!Object.hasOwn(header, 'a')) {
@@ -162,11 +174,14 @@ function parseHeader(bytes: Buffer): Record<string, unknown> {
 }
 
 function cut(body: Buffer, lengths: unknown): Uint8Array[] {
-  if (!Array.isArray(lengths) || lengths.length > FRAME.maxAttachments) throw broken('the attachment lengths are not a short list')
+  if (!Array.isArray(lengths) || lengths.length > FRAME.maxAttachments)
+    throw broken('the attachment lengths are not a short list')
   let at = 0
   const parts = lengths.map((length: unknown) => {
     if (typeof length !== 'number' || !Number.isInteger(length) || length < 0 || at + length > body.length) {
-      throw broken(`an attachment of ${String(length).slice(0, 40)} bytes does not fit in the ${body.length - at} that are left`)
+      throw broken(
+        `an attachment of ${String(length).slice(0, 40)} bytes does not fit in the ${body.length - at} that are left`,
+      )
     }
     at += length
     return body.subarray(at - length, at)

@@ -6,16 +6,17 @@ import type { Stream } from '@libp2p/interface'
 import { asMecaError, MecaError } from '../core/errors.ts'
 import { encode, FrameParser, join } from './codec.ts'
 import type { Encoded, Frame, FrameLimits, Header } from './codec.ts'
-import { FRAME } from './limits.ts'
+import { FRAME, STREAM } from './limits.ts'
 import { Pipe } from './pipe.ts'
 import type { PipeOptions } from './pipe.ts'
 
 export type { Frame, Header } from './codec.ts'
 
-export type FrameStreamOptions = PipeOptions & Partial<FrameLimits> & {
-  /** Sends an empty frame when nothing else was sent for so long; 0, the default, sends none. */
-  keepAliveMs?: number
-}
+export type FrameStreamOptions = PipeOptions &
+  Partial<FrameLimits> & {
+    /** Sends an empty frame when nothing else was sent for so long; 0, the default, sends none. */
+    keepAliveMs?: number
+  }
 
 /** Type 0 is the keep-alive and never reaches the reader; users of a stream number their messages from 1. */
 const KEEP_ALIVE = 0
@@ -35,7 +36,12 @@ export class FrameStream implements AsyncIterable<Frame> {
   readonly #keepAlive: NodeJS.Timeout | undefined
 
   constructor(stream: Stream, options: FrameStreamOptions = {}) {
-    const { keepAliveMs = 0, maxHeaderBytes = FRAME.maxHeaderBytes, maxFrameBytes = FRAME.maxFrameBytes, ...rest } = options
+    const {
+      keepAliveMs = 0,
+      maxHeaderBytes = FRAME.maxHeaderBytes,
+      maxFrameBytes = FRAME.maxFrameBytes,
+      ...rest
+    } = options
     this.#pipe = new Pipe(stream, rest)
     this.#limits = { maxHeaderBytes, maxFrameBytes }
     this.#parser = new FrameParser(this.#limits)
@@ -66,7 +72,7 @@ export class FrameStream implements AsyncIterable<Frame> {
     this.#sentSinceTick = true
     if (!this.#scheduled && this.#flushing === undefined) {
       this.#scheduled = true
-      setImmediate(() => this.#startFlush())
+      process.nextTick(() => this.#startFlush())
     }
     return this.#queuedBytes < FRAME.sendQueueBytes ? Promise.resolve() : this.#flushed()
   }
@@ -97,8 +103,9 @@ export class FrameStream implements AsyncIterable<Frame> {
     }
   }
 
-  /** Ends our direction after all that was queued is written. */
+  /** Ends our direction after all that was queued is written. The peer has a moment to end its own; then it is reset. */
   async close(): Promise<void> {
+    if (this.#ending) return
     this.#ending = true
     clearInterval(this.#keepAlive)
     try {
@@ -107,6 +114,8 @@ export class FrameStream implements AsyncIterable<Frame> {
       return // The stream broke before; `closed` says why.
     }
     await this.#pipe.close()
+    const late = setTimeout(() => this.#pipe.abort(lingeredError()), STREAM.closeTimeoutMs).unref()
+    void this.closed.then(() => clearTimeout(late))
   }
 
   abort(reason: MecaError): void {
@@ -114,8 +123,9 @@ export class FrameStream implements AsyncIterable<Frame> {
     this.#pipe.abort(reason)
   }
 
-  /** Leaves the frames for plain bytes: what arrived beyond the last frame is given back to the pipe. */
-  bytes(): Pipe {
+  /** Leaves the frames for plain bytes, once all frames are written: what arrived beyond the last goes back to the pipe. */
+  async bytes(): Promise<Pipe> {
+    await this.#flushed()
     this.#pipe.unread(this.#parser.rest())
     return this.#pipe
   }
@@ -153,6 +163,13 @@ export class FrameStream implements AsyncIterable<Frame> {
     if (!this.#sentSinceTick && !this.#ending) void this.send(KEEP_ALIVE, {}).catch(() => undefined) // `closed` says why.
     this.#sentSinceTick = false
   }
+}
+
+function lingeredError(): MecaError {
+  return new MecaError(
+    'timeout',
+    `The peer did not end its side of the stream within ${STREAM.closeTimeoutMs} ms of ours`,
+  )
 }
 
 function endedError(): MecaError {

@@ -28,7 +28,13 @@ export function gossipOptions(topics: readonly string[]): Partial<GossipsubOpts>
       ...scores,
       topics: Object.fromEntries(topics.map((topic) => [topic, topicScore])),
     },
-    scoreThresholds: { gossipThreshold: -10, publishThreshold: -40, graylistThreshold: -80, acceptPXThreshold: 1_000, opportunisticGraftThreshold: 1 },
+    scoreThresholds: {
+      gossipThreshold: -10,
+      publishThreshold: -40,
+      graylistThreshold: -80,
+      acceptPXThreshold: 1_000,
+      opportunisticGraftThreshold: 1,
+    },
   }
 }
 

@@ -33,7 +33,9 @@ export function decodeIdentity(identity: Uint8Array): PrivateKey {
   try {
     return privateKeyFromProtobuf(identity)
   } catch (cause) {
-    throw new MecaError('home_unreadable', `The peer identity of ${identity.byteLength} bytes is not a libp2p key`, { cause })
+    throw new MecaError('home_unreadable', `The peer identity of ${identity.byteLength} bytes is not a libp2p key`, {
+      cause,
+    })
   }
 }
 

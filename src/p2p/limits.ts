@@ -63,7 +63,7 @@ export const CONNECTION = {
   maxDialQueue: 100,
   /** A peer that names more addresses than this has us knock on other people's doors. */
   maxAddressesPerPeer: 12,
-  /** Streams of all protocols on one connection, each way: 4 jobs, 8 data, 8 quotes, gossip, and the blocks of IPFS. */
+  /** Streams of all protocols on one connection, each way: 4 jobs, 8 data, 16 quotes, gossip, and the blocks of IPFS. */
   maxStreams: 64,
   dialTimeoutMs: 10_000,
   upgradeTimeoutMs: 10_000,
@@ -78,11 +78,11 @@ export const RPC = {
   /** A question or its answer: a quote with its signature is about 1 KiB. */
   maxMessageBytes: 64 * KIB,
   timeoutMs: 10_000,
-  /** Streams at a time from one peer, then refused: a client asks about a few jobs at once. */
-  maxStreamsPerPeer: 8,
-  /** Questions a second from one peer, and how many at once after a rest. */
-  perSecond: 20,
-  burst: 60,
+  /** Streams at a time from one peer, then reset; our own side waits its turn. */
+  maxStreamsPerPeer: 16,
+  /** Questions a second from one peer, and how many at once after a rest: a client that starts 100 jobs. */
+  perSecond: 50,
+  burst: 150,
 } as const
 
 export const JOBS = {
@@ -93,7 +93,7 @@ export const JOBS = {
 export const DATA = {
   /** Uploads and downloads at a time of one peer. */
   maxStreamsPerPeer: 8,
-  /** Bytes that nobody took yet; the largest chunk handed to a caller. */
+  /** The opening header and its answer: ids, a name and an offset. */
   maxHeaderBytes: 16 * KIB,
   /** The answer to the opening header: the host looks at its disk. */
   answerTimeoutMs: 20_000,
@@ -124,9 +124,14 @@ export const OFFERS = {
   /** Answer to "which offers do you know": at most this many and this many bytes, newest first. */
   maxPullOffers: 500,
   maxPullBytes: 2 * MIB,
-  /** Pulls a second from one peer: one at connect, and a few by hand. */
+  /** Pulls a second by one peer: two at connect, and a few by hand. */
   pullPerSecond: 0.2,
-  pullBurst: 5,
+  pullBurst: 6,
+  /** What is published between our pull at connect and the moment gossip flows is caught by a second pull. */
+  secondPullMs: 1_500,
+  pullTimeoutMs: 5_000,
+  /** A pull that holds this many forged offers is not read on, and its peer is banned. */
+  maxRejectedPerPull: 3,
 } as const
 
 /** Counted per peer; beyond it the longest idle is forgotten, which gives that peer a fresh burst. */

@@ -168,7 +168,10 @@ export class Pipe {
   #checkDeadlines(): void {
     const now = performance.now()
     const { idleTimeoutMs, writeTimeoutMs } = this.#options
-    if (this.#blockedSinceMs !== undefined && now - Math.max(this.#blockedSinceMs, this.#lastMovedMs) > writeTimeoutMs) {
+    if (
+      this.#blockedSinceMs !== undefined &&
+      now - Math.max(this.#blockedSinceMs, this.#lastMovedMs) > writeTimeoutMs
+    ) {
       this.abort(new MecaError('timeout', `The peer took no bytes for ${writeTimeoutMs} ms`))
     } else if (this.#stream.readStatus !== 'paused' && now - this.#lastMovedMs > idleTimeoutMs) {
       this.abort(new MecaError('timeout', `Nothing moved on the stream for ${idleTimeoutMs} ms`))

@@ -5,11 +5,13 @@
 import type { Stream } from '@libp2p/interface'
 import { asMecaError, fromProblem, MecaError, toProblem } from '../core/errors.ts'
 import type { ErrorCode } from '../core/errors.ts'
+import { accept } from './accept.ts'
 import { Budget } from './budget.ts'
 import type { Frame, Header } from './codec.ts'
 import { FrameStream } from './frames.ts'
 import { RPC } from './limits.ts'
 import type { Peer, Target } from './peer.ts'
+import { Slots } from './slots.ts'
 
 const ASK = 1
 const ANSWER = 2
@@ -20,33 +22,43 @@ export type Answer = { header: Header; attachments: readonly Uint8Array[] }
 export type AskContext = { peerId: string; signal: AbortSignal }
 export type ServeOptions = { perSecond?: number; burst?: number; maxAnswerBytes?: number }
 
+/** Keeps us below the peer's ceiling of streams: the rest of our questions wait their turn. */
+const slots = new Slots(RPC.maxStreamsPerPeer)
+
 /** The peer's answer. The peer's own refusal is thrown with its code; else `timeout`, `protocol` or `peer_unreachable`. */
-export async function ask(peer: Peer, target: Target, protocol: string, question: Header, options: AskOptions): Promise<Answer> {
+export async function ask(
+  peer: Peer,
+  target: Target,
+  protocol: string,
+  question: Header,
+  options: AskOptions,
+): Promise<Answer> {
   const timeoutMs = options.timeoutMs ?? RPC.timeoutMs
-  const deadline = AbortSignal.timeout(timeoutMs)
-  const signal = AbortSignal.any([options.signal, deadline])
+  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(timeoutMs)])
   const reason = (): MecaError => (options.signal.aborted ? cancelled(protocol) : late(protocol, timeoutMs))
   try {
-    const stream = await peer.openStream(target, protocol, signal)
-    return await exchange(stream, protocol, question, options, signal, reason)
+    return await slots.run(`${peer.peerId} ${String(target)} ${protocol}`, signal, async () => {
+      const stream = await peer.openStream(target, protocol, signal)
+      return exchange(stream, protocol, question, options, signal, reason)
+    })
   } catch (error) {
     throw signal.aborted ? reason() : error
   }
 }
 
 /** Answers questions until the returned function is called. What the handler throws crosses as a problem. */
-export async function serve(
+export function serve(
   peer: Peer,
   protocol: string,
   handler: (question: Header, context: AskContext) => Promise<Header | Answer>,
   options: ServeOptions = {},
 ): Promise<() => Promise<void>> {
-  const budget = new Budget(options.perSecond ?? RPC.perSecond, options.burst ?? RPC.burst)
-  const ceiling = { maxFrameBytes: options.maxAnswerBytes ?? RPC.maxMessageBytes, idleTimeoutMs: RPC.timeoutMs }
-  const onStream = async (stream: Stream, peerId: string): Promise<void> => {
-    const frames = new FrameStream(stream, ceiling)
+  const { perSecond = RPC.perSecond, burst = RPC.burst, maxAnswerBytes = RPC.maxMessageBytes } = options
+  const budget = new Budget(perSecond, burst)
+  return accept(peer, protocol, RPC.maxStreamsPerPeer, async (stream, peerId) => {
+    const frames = new FrameStream(stream, { maxFrameBytes: maxAnswerBytes, idleTimeoutMs: RPC.timeoutMs })
     try {
-      if (!budget.take(peerId, performance.now())) throw tooOften(options.perSecond ?? RPC.perSecond)
+      if (!budget.take(peerId, performance.now())) throw tooOften(perSecond)
       const question = await firstFrame(frames, ASK, protocol)
       const answer = await handler(question.header, { peerId, signal: AbortSignal.timeout(RPC.timeoutMs) })
       const { header, attachments } = isAnswer(answer) ? answer : { header: answer, attachments: [] }
@@ -55,13 +67,7 @@ export async function serve(
       await frames.send(PROBLEM, { ...toProblem(error) }).catch(() => undefined) // The asker is gone: nobody to tell.
     }
     await frames.close()
-  }
-  await peer.libp2p.handle(protocol, (stream, connection) => void onStream(stream, connection.remotePeer.toString()), {
-    maxInboundStreams: RPC.maxStreamsPerPeer,
-    maxOutboundStreams: RPC.maxStreamsPerPeer,
-    runOnLimitedConnection: true,
   })
-  return () => peer.libp2p.unhandle(protocol)
 }
 
 async function exchange(
@@ -80,7 +86,8 @@ async function exchange(
     const answer = await frames.next()
     if (answer === undefined) throw new MecaError('protocol', `The peer ended ${protocol} without an answer`)
     if (answer.type === PROBLEM) throw fromProblem(readProblem(answer.header))
-    if (answer.type !== ANSWER) throw new MecaError('protocol', `The peer answered ${protocol} with message type ${answer.type}`)
+    if (answer.type !== ANSWER)
+      throw new MecaError('protocol', `The peer answered ${protocol} with message type ${answer.type}`)
     void frames.close()
     return { header: answer.header, attachments: answer.attachments }
   } catch (error) {
@@ -95,7 +102,8 @@ async function exchange(
 export async function firstFrame(frames: FrameStream, type: number, protocol: string): Promise<Frame> {
   const frame = await frames.next()
   if (frame === undefined) throw new MecaError('protocol', `The peer opened ${protocol} and asked nothing`)
-  if (frame.type !== type) throw new MecaError('protocol', `The peer opened ${protocol} with message type ${frame.type}`)
+  if (frame.type !== type)
+    throw new MecaError('protocol', `The peer opened ${protocol} with message type ${frame.type}`)
   return frame
 }
 
@@ -115,7 +123,9 @@ function isAnswer(value: Header | Answer): value is Answer {
 }
 
 function tooOften(perSecond: number): MecaError {
-  return new MecaError('busy', `More than ${perSecond} questions a second came from this peer`, { cure: 'Ask again later.' })
+  return new MecaError('busy', `More than ${perSecond} questions a second came from this peer`, {
+    cure: 'Ask again later.',
+  })
 }
 
 function cancelled(protocol: string): MecaError {

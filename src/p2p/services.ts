@@ -35,7 +35,8 @@ export async function optionalServices(options: PeerOptions): Promise<Factories>
 
 export async function optionalDiscovery({ bootstrap = [], mdns = false }: PeerOptions): Promise<Discovery> {
   const found: Discovery = []
-  if (bootstrap.length > 0) found.push((await import('@libp2p/bootstrap')).bootstrap({ list: [...bootstrap], timeout: 0 }))
+  if (bootstrap.length > 0)
+    found.push((await import('@libp2p/bootstrap')).bootstrap({ list: [...bootstrap], timeout: 0 }))
   if (mdns) found.push((await import('@libp2p/mdns')).mdns({ serviceTag: '_meca-discovery._udp.local' }))
   return found
 }
@@ -43,7 +44,12 @@ export async function optionalDiscovery({ bootstrap = [], mdns = false }: PeerOp
 export async function relayTransports(relayed: boolean): Promise<Transports> {
   if (!relayed) return []
   const { circuitRelayTransport } = await import('@libp2p/circuit-relay-v2')
-  return [circuitRelayTransport({ maxInboundStopStreams: RELAY.maxStopStreams, maxOutboundStopStreams: RELAY.maxStopStreams })]
+  return [
+    circuitRelayTransport({
+      maxInboundStopStreams: RELAY.maxStopStreams,
+      maxOutboundStopStreams: RELAY.maxStopStreams,
+    }),
+  ]
 }
 
 async function gossipService(topics: readonly string[]): Promise<Factories> {

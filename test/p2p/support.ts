@@ -15,7 +15,11 @@ export async function startPeer(t: TestContext, options: Partial<PeerOptions> = 
 }
 
 /** A peer in a process of its own, which plays the role that the fixture has under `role`. */
-export async function startOther(t: TestContext, role: string, ...args: string[]): Promise<{ addrs: string[]; child: ChildProcess }> {
+export async function startOther(
+  t: TestContext,
+  role: string,
+  ...args: string[]
+): Promise<{ addrs: string[]; child: ChildProcess }> {
   const child = fork(fileURLToPath(new URL('other.fixture.ts', import.meta.url)), [role, ...args], { stdio: 'inherit' })
   t.after(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return
