@@ -30,6 +30,7 @@ export const ERRORS = {
   insufficient_funds: { exit: 5, http: 402, title: 'The balance is too small' },
   quote_expired: { exit: 5, http: 402, title: 'The quote has expired' },
   chain_unreachable: { exit: 6, http: 502, title: 'The chain cannot be reached' },
+  chain_refused: { exit: 6, http: 502, title: 'The chain refused' },
   wrong_chain: { exit: 6, http: 502, title: 'The chain is not the expected one' },
   ipfs_unreachable: { exit: 6, http: 502, title: 'The content cannot be fetched' },
   peer_unreachable: { exit: 6, http: 502, title: 'The peer cannot be reached' },

@@ -18,7 +18,7 @@ import type { Hex } from './units.ts'
 export const STATUS = { answered: 1, task_failed: 2, host_failed: 3, cancelled: 4 } as const
 export type JobStatus = keyof typeof STATUS
 
-export type SignedReceipt = { receipt: Receipt; proof: readonly Hex[]; signature: Hex }
+export type SignedReceipt = { receipt: Receipt; proof: Hex[]; signature: Hex }
 
 /** At most 2^16 receipts share a tree: far more than jobs that can end in one turn. */
 const MAX_PROOF = 16

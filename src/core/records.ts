@@ -57,7 +57,6 @@ export const zHostJob = z.strictObject({
   /** Set together: the job has ended, what was signed and what was said. */
   signed: zSignedReceipt.optional(),
   outcome: zOutcome.optional(),
-  acknowledged: z.boolean(),
 })
 export type HostJob = z.infer<typeof zHostJob>
 

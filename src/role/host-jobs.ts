@@ -1,0 +1,254 @@
+/**
+ * The jobs under way at a host, and how each becomes a receipt. A job lives here from the moment it is admitted until
+ * its receipt is on disk; after that it is only a record. What ends in the same turn is signed and written together.
+ */
+import { asMecaError, MecaError } from '../core/errors.ts'
+import { PhaseClock } from '../core/job.ts'
+import type { Phase } from '../core/job.ts'
+import { settle } from '../core/ledger.ts'
+import type { LogLine } from '../core/plan.ts'
+import { billOf, STATUS } from '../core/receipt.ts'
+import type { JobStatus, SignedReceipt } from '../core/receipt.ts'
+import { hostJobKey } from '../core/records.ts'
+import type { HostJob } from '../core/records.ts'
+import { billUp } from '../core/tariff.ts'
+import type { Tariff } from '../core/tariff.ts'
+import { keccakText } from '../core/typed.ts'
+import type { Receipt } from '../core/typed.ts'
+import { NATIVE } from '../core/units.ts'
+import type { Hex } from '../core/units.ts'
+import { INLINE_BYTES } from '../core/wire.ts'
+import type { JobRequest } from '../core/wire.ts'
+import { failpoint } from '../failpoint.ts'
+import type { LiveRow } from './book.ts'
+import { execute } from './execute.ts'
+import type { Execution } from './execute.ts'
+import type { HostComponents } from './host-components.ts'
+import { InputGate } from './host-inputs.ts'
+import type { Deliverable, HostSession } from './host-session.ts'
+import { Outbox } from './outbox.ts'
+import { sha256 } from './sums.ts'
+import type { KnownTask } from './tasks.ts'
+
+export type JobPlan = {
+  key: string
+  poolKey: string
+  record: HostJob
+  task: KnownTask
+  tariff: Tariff
+  request: JobRequest
+  inline: Uint8Array | undefined
+  session: HostSession
+  clock: PhaseClock
+}
+
+/** What is needed to end a job, also one that a former process of this host began. */
+type Ending = { key: string; record: HostJob; tariff: Tariff; clock: PhaseClock; session: HostSession | undefined }
+
+export type LiveJob = Ending & Omit<JobPlan, 'session'> & { abort: AbortController; logs: LogLine[]; receiving: InputGate }
+
+type EndedJob = { live: Ending; receipt: Receipt; output: Uint8Array; row?: LiveRow; stage(signed: SignedReceipt): void }
+
+/** Counts for `meca host why`. */
+export type Counts = { requests: number; accepted: number; answered: number; refused: Map<string, { count: number; last: string }> }
+
+export class HostJobs {
+  readonly live = new Map<string, LiveJob>()
+  readonly counts: Counts = { requests: 0, accepted: 0, answered: 0, refused: new Map() }
+  readonly #c: HostComponents
+  readonly #outbox: Outbox<EndedJob>
+  readonly #running = new Set<Promise<void>>()
+
+  constructor(c: HostComponents) {
+    this.#c = c
+    this.#outbox = new Outbox(c.domain, c.signer, (batch) => this.#write(batch), (batch) => this.#send(batch))
+  }
+
+  /** At start: what ran when the process ended was lost by the host, and is not charged. */
+  async recover(): Promise<number> {
+    let lost = 0
+    for await (const [key, record] of this.#c.tables.hostJobs.entries()) {
+      if (record.signed !== undefined) continue
+      this.#c.book.holdReservation(record.channelId, record.taskId, record.price)
+      this.#end({ key, record, tariff: NO_TARIFF, clock: new PhaseClock(this.#c.now()), session: undefined }, lostExecution(this.#c.wallNow()))
+      lost++
+    }
+    await this.#outbox.idle()
+    return lost
+  }
+
+  /** The record of a job under way or ended. */
+  find(key: string): HostJob | undefined {
+    return this.live.get(key)?.record ?? this.#c.tables.hostJobs.getSync(key)
+  }
+
+  make(plan: JobPlan): LiveJob {
+    const live: LiveJob = { ...plan, abort: new AbortController(), logs: [], receiving: new InputGate(plan.record, plan.inline, this.#c.blobs) }
+    this.live.set(live.key, live)
+    this.counts.requests++
+    this.counts.accepted++
+    return live
+  }
+
+  countRefusal(error: unknown): void {
+    const { code, message } = asMecaError(error)
+    const before = this.counts.refused.get(code)
+    this.counts.requests++
+    this.counts.refused.set(code, { count: (before?.count ?? 0) + 1, last: message })
+  }
+
+  /** The job is on disk; from here it ends with a receipt, whatever happens. */
+  start(live: LiveJob): void {
+    failpoint('host.accepted')
+    const run = this.#run(live).catch((error: unknown) => this.#c.onFatal(error))
+    this.#running.add(run)
+    void run.finally(() => this.#running.delete(run))
+  }
+
+  /** Sends what is known of a job to the session that asks for it again. */
+  replay(session: HostSession, record: HostJob): void {
+    const live = this.live.get(hostJobKey(record.client, record.id))
+    if (live !== undefined) {
+      live.session = session
+      session.event(record.channelId, record.id, live.clock.phase, this.#c.wallNow(), { logs: live.logs })
+    } else session.results(record.channelId, [{ job: record, output: this.#storedOutput(record) }])
+  }
+
+  cancel(key: string): void {
+    this.live.get(key)?.abort.abort()
+  }
+
+  forget(session: HostSession): void {
+    for (const live of this.live.values()) if (live.session === session) live.session = undefined
+  }
+
+  runningOn(channelId: Hex): number {
+    return [...this.live.values()].filter((live) => live.record.channelId === channelId).length
+  }
+
+  /** Cancels what runs and waits until every receipt is on disk. */
+  async close(): Promise<void> {
+    for (const live of this.live.values()) live.abort.abort(new MecaError('engine_unavailable', 'The host is shutting down'))
+    await Promise.allSettled(this.#running)
+    await this.#outbox.idle()
+  }
+
+  async #run(live: LiveJob): Promise<void> {
+    const { record } = live
+    const work = {
+      poolKey: live.poolKey,
+      name: record.id,
+      task: live.task,
+      resources: record.resources,
+      maxSeconds: record.price.maxSeconds,
+      runtime: live.request.runtime,
+      input: (signal: AbortSignal) => live.receiving.take(signal),
+      providers: live.request.providers,
+    }
+    const hooks = { clock: live.clock, onPhase: this.#teller(live), onLog: (line: LogLine) => this.#log(live, line) }
+    const execution = await execute(this.#c.execute, work, hooks, live.abort.signal)
+    if (execution.output.length > INLINE_BYTES) {
+      const signal = AbortSignal.timeout(WRITE_OUTPUT_MS)
+      await this.#c.blobs.write([execution.output], { signal, maxBytes: execution.output.length })
+    }
+    this.#end(live, execution)
+  }
+
+  #teller(live: LiveJob) {
+    return (phase: Phase, progress?: { doneBytes: number; totalBytes: number }) =>
+      live.session?.event(live.record.channelId, live.record.id, phase, this.#c.wallNow(), progress === undefined ? {} : { progress })
+  }
+
+  #log(live: LiveJob, line: LogLine): void {
+    live.logs.push(line)
+    if (live.logs.length > KEPT_LOG_LINES) live.logs.shift()
+    live.session?.event(live.record.channelId, live.record.id, live.clock.phase, this.#c.wallNow(), { logs: [line] })
+  }
+
+  #end(live: Ending, execution: Execution): void {
+    const { record } = live
+    const { status } = execution
+    const receipt: Receipt = {
+      channelId: record.channelId,
+      jobHash: keccakText(record.id),
+      taskId: record.taskId,
+      inputHash: record.inputHash,
+      outputHash: sha256(execution.output),
+      status: STATUS[status],
+      ...this.#bill(live, status, execution.runMs),
+      startedAt: Math.floor(execution.startedAt),
+      endedAt: Math.floor(execution.endedAt),
+    }
+    const ended: EndedJob = { live, receipt, output: execution.output, stage: (signed) => this.#stage(ended, execution, signed) }
+    if (status === 'answered') this.counts.answered++
+    this.#outbox.add(ended)
+  }
+
+  #bill(live: Ending, status: JobStatus, runMs: number): { hostAmount: bigint; developerAmount: bigint } {
+    const ran = status === 'answered' || status === 'task_failed' || (status === 'cancelled' && runMs > 0)
+    return {
+      hostAmount: ran ? billUp(live.tariff, live.record.resources, runMs, live.record.price) : 0n,
+      developerAmount: status === 'answered' ? live.record.price.developerAmount : 0n,
+    }
+  }
+
+  #stage(ended: EndedJob, execution: Execution, signed: SignedReceipt): void {
+    const { live } = ended
+    const outcome = { ...execution.outcome, phases: live.clock.read(this.#c.now()), outputBytes: ended.output.length }
+    live.record = { ...live.record, signed, outcome }
+    const row = this.#c.book.row(live.record.channelId, live.record.taskId)
+    if (row === undefined) throw new MecaError('internal', `No row for job ${live.key}`)
+    ended.row = { ...row, ...settle(row, live.record.price, billOf(signed.receipt, live.record.price)) }
+    this.#c.book.stageRow(ended.row)
+  }
+
+  async #write(batch: readonly EndedJob[]): Promise<void> {
+    const { hostJobs, outputs } = this.#c.tables
+    const rows = new Map(batch.flatMap(({ row }) => (row === undefined ? [] : [[`${row.channelId}/${row.taskId}`, row] as const])))
+    failpoint('host.before-result')
+    await this.#c.book.commit('end', {
+      rows: rows.values(),
+      also: batch.flatMap(({ live, output }) => [
+        hostJobs.put(live.key, live.record),
+        ...(output.length > 0 && output.length <= INLINE_BYTES ? [outputs.put(live.key, toBase64(output))] : []),
+      ]),
+    })
+    failpoint('host.result-written')
+  }
+
+  #send(batch: readonly EndedJob[]): void {
+    const groups = new Map<HostSession, Map<Hex, Deliverable[]>>()
+    for (const { live, output } of batch) {
+      this.live.delete(live.key)
+      if (live.session === undefined) continue
+      const channels = groups.get(live.session) ?? new Map<Hex, Deliverable[]>()
+      groups.set(live.session, channels)
+      const list = channels.get(live.record.channelId) ?? []
+      channels.set(live.record.channelId, list)
+      list.push({ job: live.record, output: output.length <= INLINE_BYTES ? output : undefined })
+    }
+    for (const [session, channels] of groups) for (const [channelId, list] of channels) session.results(channelId, list)
+  }
+
+  #storedOutput(record: HostJob): Uint8Array | undefined {
+    if ((record.outcome?.outputBytes ?? 0) === 0) return new Uint8Array(0)
+    const text = this.#c.tables.outputs.getSync(hostJobKey(record.client, record.id))
+    return text === undefined ? undefined : Buffer.from(text, 'base64')
+  }
+}
+
+/** The time that a large output may take to reach the disk. */
+const WRITE_OUTPUT_MS = 300_000
+/** Lines kept for a client that attaches later; all of them travel in one event. */
+const KEPT_LOG_LINES = 200
+
+const NO_TARIFF: Tariff = { token: NATIVE, perJob: 0n, perCpuSecond: 0n, perGibSecond: 0n, perGpuSecond: 0n }
+
+function lostExecution(at: number): Execution {
+  const problem = { code: 'engine_unavailable', message: 'The host was stopped while the job was under way', cure: 'run it again; nothing was charged' }
+  return { status: 'host_failed', outcome: { problem, warm: false }, output: new Uint8Array(0), startedAt: at, endedAt: at, runMs: 0 }
+}
+
+function toBase64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')
+}

@@ -1,0 +1,84 @@
+/**
+ * Where a host takes money in: a client's vouchers, checked the cheap way first, so that a flood of bad ones costs
+ * little. A voucher counts from the moment it is staged in the book; the caller writes it down before any work.
+ */
+import { covers, equal, sum, withVoucher, ZERO } from '../core/ledger.ts'
+import type { Totals } from '../core/ledger.ts'
+import { MecaError } from '../core/errors.ts'
+import type { ChannelRecord } from '../core/records.ts'
+import { recover } from '../core/signature.ts'
+import { voucherDigest } from '../core/typed.ts'
+import type { Domain } from '../core/typed.ts'
+import { NATIVE } from '../core/units.ts'
+import type { Hex } from '../core/units.ts'
+import type { Book, LiveRow } from './book.ts'
+import type { KnownTask } from './tasks.ts'
+
+export type SignedVoucher = Totals & { taskId: Hex; signature: Hex }
+
+/** Stages the row with this voucher; undefined where it changes nothing. Throws `payment`. */
+export function takeVoucher(domain: Domain, book: Book, channel: ChannelRecord, voucher: SignedVoucher, task: KnownTask): LiveRow | undefined {
+  const before = book.row(channel.channelId, voucher.taskId) ?? newRow(channel.channelId, task)
+  const totals: Totals = { jobs: voucher.jobs, hostAmount: voucher.hostAmount, developerAmount: voucher.developerAmount }
+  const after = withVoucher(before, totals)
+  if (after === before) return undefined
+  checkFee(voucher, task, channel)
+  const vouched = book.vouchedOn(channel.channelId) - sum(before.vouched) + sum(totals)
+  if (vouched > channel.deposit) {
+    throw new MecaError('payment', `The vouchers on the channel reach ${vouched}, its deposit is ${channel.deposit}`, {
+      cure: 'top the channel up, or close it and open another',
+      details: { vouched: vouched.toString(), deposit: channel.deposit.toString() },
+    })
+  }
+  checkSignature(domain, channel, voucher)
+  const row: LiveRow = { ...before, ...after, vouchedSignature: voucher.signature }
+  book.stageRow(row)
+  return row
+}
+
+/**
+ * Stages a voucher over exactly what was billed, which a client sends when nothing is in flight. The host then claims
+ * no more than it billed. One that does not match is ignored: it was overtaken by a newer bill.
+ */
+export function takeExact(domain: Domain, book: Book, channel: ChannelRecord, voucher: SignedVoucher): LiveRow | undefined {
+  const row = book.row(channel.channelId, voucher.taskId)
+  const totals: Totals = { jobs: voucher.jobs, hostAmount: voucher.hostAmount, developerAmount: voucher.developerAmount }
+  if (row === undefined || !equal(row.billed, totals) || (row.exact !== undefined && covers(row.exact.totals, totals))) return undefined
+  checkSignature(domain, channel, voucher)
+  const next: LiveRow = { ...row, exact: { totals, signature: voucher.signature } }
+  book.stageRow(next)
+  return next
+}
+
+function newRow(channelId: Hex, task: KnownTask): LiveRow {
+  return {
+    channelId,
+    taskId: task.taskId,
+    cid: task.cid,
+    vouched: ZERO,
+    vouchedSignature: `0x${'00'.repeat(65)}`,
+    billed: ZERO,
+    claimed: ZERO,
+    reserved: ZERO,
+  }
+}
+
+/** The contract skips a row that pays the developer less than its jobs are worth, so the host must refuse it first. */
+function checkFee(voucher: SignedVoucher, task: KnownTask, channel: ChannelRecord): void {
+  const due = BigInt(voucher.jobs) * task.entry.fee
+  if (voucher.developerAmount < due) {
+    throw new MecaError('payment', `The voucher pays the developer ${voucher.developerAmount} for ${voucher.jobs} jobs, due are ${due}`)
+  }
+  if (task.entry.token !== channel.terms.token) {
+    const name = (token: Hex) => (token === NATIVE ? 'the native currency' : token)
+    throw new MecaError('payment', `The task is sold in ${name(task.entry.token)}, the channel holds ${name(channel.terms.token)}`)
+  }
+}
+
+function checkSignature(domain: Domain, channel: ChannelRecord, voucher: SignedVoucher): void {
+  if (recover(voucherDigest(domain, { ...voucher, channelId: channel.channelId }), voucher.signature) !== channel.terms.signer) {
+    throw new MecaError('payment', `The voucher is not signed by the channel's signer ${channel.terms.signer}`, {
+      cure: 'sign with the key that the channel names',
+    })
+  }
+}
