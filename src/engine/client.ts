@@ -14,7 +14,7 @@ const GONE = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EACCES', 'EPIPE',
 
 /** The host is set to nothing so that DOCKER_HOST cannot send our calls elsewhere: settings are read in config.ts. */
 export function connect(socketPath: string): Docker {
-  return new Docker({ socketPath, host: undefined, port: undefined, protocol: 'http' } as Docker.DockerOptions)
+  return new Docker({ socketPath, host: undefined, port: undefined, protocol: 'http' })
 }
 
 /** Runs one engine call; ends it when the caller's signal fires or the daemon has been silent for too long. */
@@ -38,8 +38,8 @@ export async function call<T>(
 /** Rejects when the signal fires: for work that takes no signal of its own. */
 export function aborted(signal: AbortSignal): Promise<never> {
   return new Promise((_resolve, reject) => {
-    if (signal.aborted) reject(signal.reason)
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+    if (signal.aborted) reject(signal.reason as Error)
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
   })
 }
 

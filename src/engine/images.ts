@@ -2,8 +2,7 @@
  * Images of the engine: brought in by digest, known by the digest of their configuration, built for developers, saved
  * as archives. Tags are never used to run anything: an archive can move another task's tag.
  */
-import type { Readable } from 'node:stream'
-import { PassThrough } from 'node:stream'
+import { PassThrough, Readable } from 'node:stream'
 import type Docker from 'dockerode'
 import { LRUCache } from 'lru-cache'
 import { MecaError } from '../core/errors.ts'
@@ -92,7 +91,7 @@ export class Images {
     const archive = new PassThrough({ signal })
     source.on('error', (error) => archive.destroy(translate(error, 'save the image')))
     archive.on('close', () => {
-      if ('destroy' in source && typeof source.destroy === 'function') source.destroy()
+      if (source instanceof Readable) source.destroy()
     })
     source.pipe(archive)
     return archive

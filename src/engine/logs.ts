@@ -109,10 +109,7 @@ export class LineCutter {
 export function printable(text: string): string {
   return text
     .replace(/\r$/, '')
-    .replace(
-      /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029]/g,
-      (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
-    )
+    .replace(/(?!\t)[\p{Cc}\u2028\u2029]/gu, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 /** The last bytes of a text that keeps growing. */

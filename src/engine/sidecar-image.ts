@@ -7,6 +7,7 @@ import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { access, readFile } from 'node:fs/promises'
 import { Readable } from 'node:stream'
+import { finished } from 'node:stream/promises'
 import { promisify } from 'node:util'
 import type Docker from 'dockerode'
 import { pack } from 'tar-stream'
@@ -90,7 +91,7 @@ async function importImage(docker: Docker, files: Files, tag: string, signal: Ab
     'import the sidecar image',
     async () => {
       const answer = await docker.importImage(Readable.from(archive), { repo: REPOSITORY, tag })
-      for await (const _ of answer) signal.throwIfAborted()
+      await finished(answer.resume())
     },
     signal,
   )

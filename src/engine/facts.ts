@@ -1,0 +1,85 @@
+/**
+ * What this machine has, for offers: processors, memory, disk, GPUs. Static facts are read once and moving ones on a
+ * slow clock, never in the path of a job. A number that cannot be true (negative, not a number, 2^64 - 1 from a
+ * confused driver) is refused instead of offered.
+ */
+import { cpu, fsSize, graphics, mem } from 'systeminformation'
+import { quote } from '../core/units.ts'
+
+export type HardwareFacts = {
+  cpu: { model: string; cores: number }
+  memory: { totalBytes: number; freeBytes: number }
+  /** Of the file system that holds the given folder. */
+  disk: { totalBytes: number; freeBytes: number }
+  gpus: readonly Gpu[]
+  /** What was reported and not believed. */
+  doubts: readonly string[]
+}
+
+export type Gpu = { id: string; model: string; memoryBytes: number }
+
+/** Free memory and disk change slowly against the length of a job. */
+const MOVING_MS = 30_000
+const MIB = 2 ** 20
+/** Far above any machine: 4,096 cores, 64 TiB of memory, 1 EiB of disk. */
+const CEILINGS = { cores: 4096, memory: 2 ** 46, disk: 2 ** 60 }
+
+/** A reader that asks the machine only as often as it must. */
+export function factReader(folder: string, now: () => number = Date.now): () => Promise<HardwareFacts> {
+  let still: Promise<Pick<HardwareFacts, 'cpu' | 'gpus' | 'doubts'>> | undefined
+  let moving: { atMs: number; read: Promise<Pick<HardwareFacts, 'memory' | 'disk' | 'doubts'>> } | undefined
+  return async () => {
+    still ??= readStill()
+    if (moving === undefined || now() - moving.atMs > MOVING_MS) moving = { atMs: now(), read: readMoving(folder) }
+    const [a, b] = await Promise.all([still, moving.read])
+    return { ...a, ...b, doubts: [...a.doubts, ...b.doubts] }
+  }
+}
+
+async function readStill(): Promise<Pick<HardwareFacts, 'cpu' | 'gpus' | 'doubts'>> {
+  const [processor, cards] = await Promise.all([cpu(), graphics()])
+  const sane = judge()
+  const nvidia = cards.controllers.filter((card) => /nvidia/i.test(card.vendor))
+  return {
+    cpu: { model: processor.brand, cores: sane('cores', processor.cores, CEILINGS.cores) },
+    gpus: nvidia.map((card, index) => ({
+      id: String(index),
+      model: card.name ?? card.model,
+      memoryBytes: sane('GPU memory', (card.memoryTotal ?? card.vram ?? 0) * MIB, CEILINGS.memory),
+    })),
+    doubts: sane.doubts,
+  }
+}
+
+async function readMoving(folder: string): Promise<Pick<HardwareFacts, 'memory' | 'disk' | 'doubts'>> {
+  const [memory, disks] = await Promise.all([mem(), fsSize()])
+  const sane = judge()
+  const disk = disks.filter((d) => holds(d.mount, folder)).sort((a, b) => b.mount.length - a.mount.length)[0]
+  return {
+    memory: {
+      totalBytes: sane('memory', memory.total, CEILINGS.memory),
+      freeBytes: sane('free memory', memory.available, CEILINGS.memory),
+    },
+    disk: {
+      totalBytes: sane('disk', disk?.size ?? 0, CEILINGS.disk),
+      freeBytes: sane('free disk', disk?.available ?? 0, CEILINGS.disk),
+    },
+    doubts: sane.doubts,
+  }
+}
+
+function holds(mount: string, folder: string): boolean {
+  return mount === '/' || folder === mount || folder.startsWith(`${mount}/`)
+}
+
+/** Passes a believable number on and turns any other into nothing, which offers nothing. */
+export function judge(): ((what: string, value: number, ceiling: number) => number) & { doubts: string[] } {
+  const doubts: string[] = []
+  const sane = (what: string, value: number, ceiling: number) => {
+    const number = typeof value === 'number' ? value : Number.NaN
+    if (number >= 0 && number <= ceiling) return Math.floor(number)
+    doubts.push(`${what} was reported as ${quote(String(value))}`)
+    return 0
+  }
+  return Object.assign(sane, { doubts })
+}
