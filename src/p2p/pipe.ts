@@ -20,6 +20,7 @@ export class Pipe {
   #unreadBytes = 0
   #resuming = false
   #ended = false
+  #remoteEnded = false
   #reason: MecaError | undefined
   #isClosed = false
   #reader: Waiter | undefined
@@ -33,12 +34,14 @@ export class Pipe {
     this.#options = { idleTimeoutMs: STREAM.idleTimeoutMs, writeTimeoutMs: STREAM.writeTimeoutMs, ...options }
     this.closed = new Promise((resolve) => (this.#settle = resolve))
     stream.addEventListener('message', (event) => this.#onData(event.data))
+    stream.addEventListener('remoteCloseWrite', () => (this.#remoteEnded = true))
     stream.addEventListener('end', () => this.#onEnd())
     stream.addEventListener('drain', () => this.#wakeWriters())
     stream.addEventListener('close', (event) => this.#onClose(event.error))
     this.#watch = setInterval(() => this.#checkDeadlines(), Math.min(1_000, this.#options.idleTimeoutMs / 4)).unref()
+    this.#remoteEnded = stream.remoteWriteStatus === 'closed' && stream.status === 'open'
     if (stream.readableEnded) this.#onEnd()
-    if (stream.status !== 'open') this.#onClose(undefined)
+    if (stream.status !== 'open' && stream.status !== 'closing') this.#onClose(undefined)
   }
 
   get isClosed(): boolean {
@@ -129,7 +132,9 @@ export class Pipe {
     if (this.#unreadBytes > STREAM.pauseAboveBytes) this.#pause()
   }
 
+  /** Also said of a reset and of a lost connection, whose reason comes with the close that follows. */
   #onEnd(): void {
+    if (!this.#remoteEnded || this.#stream.status === 'reset' || this.#stream.status === 'aborted') return
     this.#ended = true
     this.#reader?.resolve(undefined)
     this.#reader = undefined
@@ -140,6 +145,7 @@ export class Pipe {
     this.#isClosed = true
     clearInterval(this.#watch)
     if (error !== undefined) this.#reason ??= error instanceof MecaError ? error : resetError(error)
+    else if (!this.#remoteEnded) this.#reason ??= goneError()
     if (this.#reason === undefined) this.#reader?.resolve(undefined)
     else this.#reader?.reject(this.#reason)
     this.#reader = undefined
