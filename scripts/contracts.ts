@@ -36,7 +36,8 @@ export async function generate(): Promise<string> {
       `export const ${name}Bytecode =\n  '0x${compiled.evm.bytecode.object}'\n`
     )
   })
-  const head = '/** Made by scripts/contracts.ts from contracts/. Do not edit: change the contracts and run it again. */\n\n'
+  const head =
+    '/** Made by scripts/contracts.ts from contracts/. Do not edit: change the contracts and run it again. */\n\n'
   return format(head + parts.join('\n'), { ...(await resolveConfig(ABI_FILE)), parser: 'typescript' })
 }
 

@@ -5,8 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 
-// The compiler is 9 MB of CommonJS and is wanted only here.
-const solc = createRequire(import.meta.url)('solc')
+const solc = createRequire(import.meta.url)('solc') as { version(): string; compile(input: string): string }
 
 if (process.argv.includes('--version')) {
   process.stdout.write(`solc, the solidity compiler commandline interface\nVersion: ${solc.version()}\n`)

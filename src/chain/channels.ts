@@ -1,0 +1,267 @@
+/**
+ * The Channels contract, typed: opening, claiming, closing, and the state that money decisions are made on. Whoever
+ * decides asks for state; events are not needed and not looked at, but for what one's own claim brought.
+ */
+import { MecaError } from '../core/errors.ts'
+import { channelIdOf } from '../core/typed.ts'
+import type { ChannelTerms } from '../core/typed.ts'
+import type { Hex } from '../core/units.ts'
+import { NATIVE } from '../core/units.ts'
+import { channelsAbi } from './abi.ts'
+import type { Chain, TxReceipt } from './chain.ts'
+import { Codec } from './codec.ts'
+import { MAX_CLAIM_ROWS } from './limits.ts'
+import { openDigest, Token } from './token.ts'
+import type { Permit } from './token.ts'
+import { splitSignature } from './split.ts'
+import type { Wallet } from './wallet.ts'
+
+/** `none`: never opened. `closing`: claims still work, until somebody finishes it from `closesAt` (seconds) on. */
+export type ChannelState = {
+  state: 'none' | 'open' | 'closing' | 'finished'
+  deposit: bigint
+  claimed: bigint
+  closesAt: number
+}
+
+/** What the chain has paid on one (channel, task), cumulative. */
+export type LaneState = { jobs: number; hostAmount: bigint; developerAmount: bigint }
+
+/** A voucher as it is claimed. */
+export type ClaimRow = { taskId: Hex; jobs: number; hostAmount: bigint; developerAmount: bigint; signature: Hex }
+export type ClaimGroup = { terms: ChannelTerms; rows: readonly ClaimRow[] }
+
+const SKIPS = [
+  'none',
+  'unknown_channel',
+  'finished_channel',
+  'stale',
+  'empty_channel',
+  'bad_signature',
+  'unknown_task',
+  'wrong_token',
+  'fee_missing',
+] as const
+
+/** `none`: the row was, or would be, paid. `wrong_token`: the task's fee is in another token than the channel. */
+export type Skip = (typeof SKIPS)[number]
+export type ClaimOutcome = { channelId: Hex; taskId: Hex; skip: Skip; hostPaid: bigint; developerPaid: bigint }
+
+const codec = new Codec(channelsAbi)
+
+export class Channels {
+  readonly #chain: Chain
+  readonly #address: Hex
+
+  constructor(chain: Chain) {
+    this.#chain = chain
+    this.#address = chain.deployment.contracts.channels
+  }
+
+  idOf(terms: ChannelTerms): Hex {
+    return channelIdOf(this.#chain.domain, terms)
+  }
+
+  async state(channelId: Hex, signal: AbortSignal): Promise<ChannelState> {
+    const { deposit, claimed, closesAt } = await this.#chain.read(codec, this.#address, 'channel', [channelId], signal)
+    if (deposit === 0n) return { state: 'none', deposit, claimed, closesAt: 0 }
+    if (closesAt === FINISHED) return { state: 'finished', deposit, claimed, closesAt: 0 }
+    return { state: closesAt === 0n ? 'open' : 'closing', deposit, claimed, closesAt: Number(closesAt) }
+  }
+
+  async lane(channelId: Hex, taskId: Hex, signal: AbortSignal): Promise<LaneState> {
+    const lane = await this.#chain.read(codec, this.#address, 'lane', [channelId, taskId], signal)
+    return { ...lane, jobs: Number(lane.jobs) }
+  }
+
+  /** What `withdraw` would send to the payee of a host or client. */
+  async credit(token: Hex, account: Hex, signal: AbortSignal): Promise<bigint> {
+    return this.#chain.read(codec, this.#address, 'credit', [token, account], signal)
+  }
+
+  /** What `withdrawTasks` would send for a task. */
+  async taskCredit(token: Hex, taskId: Hex, signal: AbortSignal): Promise<bigint> {
+    return this.#chain.read(codec, this.#address, 'taskCredit', [token, taskId], signal)
+  }
+
+  /** The wallet is the client. A token is approved first, exactly as much as is missing. */
+  async open(wallet: Wallet, terms: ChannelTerms, amount: bigint, signal: AbortSignal): Promise<TxReceipt> {
+    const value = await this.#payment(wallet, terms.token, amount, signal)
+    const data = codec.encode('open', [toTerms(terms), amount])
+    return wallet.send({ to: this.#address, data, value }, `open channel ${this.idOf(terms)}`, signal)
+  }
+
+  /** Opens for a client that pays no gas; see `signOpen` and `Token.signPermit` for the two signatures. */
+  async openWithPermit(
+    relayer: Wallet,
+    terms: ChannelTerms,
+    amount: bigint,
+    authority: Hex,
+    permit: Permit,
+    signal: AbortSignal,
+  ): Promise<TxReceipt> {
+    const data = codec.encode('openWithPermit', [
+      toTerms(terms),
+      amount,
+      splitSignature(authority),
+      permit.deadline,
+      splitSignature(permit.signature),
+    ])
+    return relayer.send({ to: this.#address, data }, `open channel ${this.idOf(terms)} for ${terms.client}`, signal)
+  }
+
+  /** What a client signs so that somebody else may open its channel with exactly this amount. */
+  openDigest(terms: ChannelTerms, amount: bigint): Uint8Array {
+    return openDigest(this.#chain.domain, this.idOf(terms), amount)
+  }
+
+  async topUp(wallet: Wallet, terms: ChannelTerms, amount: bigint, signal: AbortSignal): Promise<TxReceipt> {
+    const value = await this.#payment(wallet, terms.token, amount, signal)
+    const data = codec.encode('topUp', [toTerms(terms), amount])
+    return wallet.send({ to: this.#address, data, value }, `top up channel ${this.idOf(terms)}`, signal)
+  }
+
+  /** What `claim` would bring if it were in the next block; costs nothing. */
+  async dryClaim(groups: readonly ClaimGroup[], signal: AbortSignal): Promise<ClaimOutcome[]> {
+    requireRows(groups)
+    const data = codec.encode('claim', [groups.map(toGroup)])
+    const outcomes = codec.decode('claim', await this.#chain.call({ to: this.#address, data }, signal))
+    const rows = groups.flatMap(({ terms, rows }) =>
+      rows.map(({ taskId }) => ({ channelId: this.idOf(terms), taskId })),
+    )
+    return rows.map((row, i) => {
+      const { skip = 0, hostPaid = 0n, developerPaid = 0n } = outcomes[i] ?? {}
+      return { ...row, skip: SKIPS[skip] ?? 'none', hostPaid, developerPaid }
+    })
+  }
+
+  /**
+   * Claims those rows that would be paid; the others are only reported. `paid` is what the chain says it paid; no
+   * transaction is sent where nothing would be.
+   */
+  async claim(
+    wallet: Wallet,
+    groups: readonly ClaimGroup[],
+    signal: AbortSignal,
+  ): Promise<{ receipt: TxReceipt | undefined; paid: ClaimOutcome[]; skipped: ClaimOutcome[] }> {
+    const outcomes = await this.dryClaim(groups, signal)
+    const skipped = outcomes.filter((outcome) => outcome.skip !== 'none')
+    const worthy = keepRows(groups, (i) => outcomes[i]?.skip === 'none')
+    if (worthy.length === 0) return { receipt: undefined, paid: [], skipped }
+    const data = codec.encode('claim', [worthy.map(toGroup)])
+    const receipt = await wallet.send(
+      { to: this.#address, data },
+      `claim ${outcomes.length - skipped.length} rows`,
+      signal,
+    )
+    return { receipt, paid: this.#paidIn(receipt), skipped }
+  }
+
+  async startClose(wallet: Wallet, terms: ChannelTerms, signal: AbortSignal): Promise<TxReceipt> {
+    const data = codec.encode('startClose', [toTerms(terms)])
+    return wallet.send({ to: this.#address, data }, `start to close channel ${this.idOf(terms)}`, signal)
+  }
+
+  async finishClose(wallet: Wallet, terms: ChannelTerms, signal: AbortSignal): Promise<TxReceipt> {
+    const data = codec.encode('finishClose', [toTerms(terms)])
+    return wallet.send({ to: this.#address, data }, `finish channel ${this.idOf(terms)}`, signal)
+  }
+
+  /** Closes at once with the host's signature over Release(channelId, claimed). */
+  async release(
+    wallet: Wallet,
+    terms: ChannelTerms,
+    claimed: bigint,
+    hostSignature: Hex,
+    signal: AbortSignal,
+  ): Promise<TxReceipt> {
+    const data = codec.encode('release', [toTerms(terms), claimed, splitSignature(hostSignature)])
+    return wallet.send({ to: this.#address, data }, `release channel ${this.idOf(terms)}`, signal)
+  }
+
+  /** Brings an account's credit to its payee. Anybody may. */
+  async withdraw(wallet: Wallet, token: Hex, account: Hex, signal: AbortSignal): Promise<TxReceipt> {
+    const data = codec.encode('withdraw', [token, account])
+    return wallet.send({ to: this.#address, data }, `withdraw for ${account}`, signal)
+  }
+
+  /** Brings the fees of those tasks whose payee is `payee` to it. Anybody may. */
+  async withdrawTasks(
+    wallet: Wallet,
+    token: Hex,
+    payee: Hex,
+    taskIds: readonly Hex[],
+    signal: AbortSignal,
+  ): Promise<TxReceipt> {
+    const data = codec.encode('withdrawTasks', [token, payee, [...taskIds]])
+    return wallet.send({ to: this.#address, data }, `withdraw the fees of ${taskIds.length} tasks`, signal)
+  }
+
+  /**
+   * Ends a channel in one transaction: last vouchers in, channel released, host's credit and, where named, developers'
+   * fees out. Undone as a whole where one step fails; then take the steps one by one.
+   */
+  async end(
+    wallet: Wallet,
+    group: ClaimGroup,
+    release: { claimed: bigint; hostSignature: Hex },
+    developers: readonly { payee: Hex; taskIds: readonly Hex[] }[],
+    signal: AbortSignal,
+  ): Promise<{ receipt: TxReceipt; paid: ClaimOutcome[] }> {
+    const { terms } = group
+    const calls = [
+      codec.encode('claim', [[toGroup(group)]]),
+      codec.encode('release', [toTerms(terms), release.claimed, splitSignature(release.hostSignature)]),
+      codec.encode('withdraw', [terms.token, terms.host]),
+      ...developers.map((d) => codec.encode('withdrawTasks', [terms.token, d.payee, [...d.taskIds]])),
+    ]
+    const data = codec.encode('multicall', [calls])
+    const receipt = await wallet.send({ to: this.#address, data }, `end channel ${this.idOf(terms)}`, signal)
+    return { receipt, paid: this.#paidIn(receipt) }
+  }
+
+  #paidIn(receipt: TxReceipt): ClaimOutcome[] {
+    const logs = receipt.logs.filter((log) => log.address === this.#address)
+    return codec.events('Claimed', logs).map((event) => ({
+      channelId: event['channelId'] as Hex,
+      taskId: event['taskId'] as Hex,
+      skip: 'none',
+      hostPaid: event['hostPaid'] as bigint,
+      developerPaid: event['developerPaid'] as bigint,
+    }))
+  }
+
+  /** The value to send along: the amount itself, or nothing once the contract may move the token. */
+  async #payment(wallet: Wallet, token: Hex, amount: bigint, signal: AbortSignal): Promise<bigint> {
+    if (token === NATIVE) return amount
+    await new Token(this.#chain, token).allow(wallet, this.#address, amount, signal)
+    return 0n
+  }
+}
+
+const FINISHED = 2n ** 64n - 1n
+
+function toTerms({ closeDelaySeconds, ...terms }: ChannelTerms) {
+  return { ...terms, closeDelay: BigInt(closeDelaySeconds) }
+}
+
+function toGroup({ terms, rows }: ClaimGroup) {
+  return {
+    terms: toTerms(terms),
+    rows: rows.map((row) => ({ ...row, jobs: BigInt(row.jobs), signature: splitSignature(row.signature) })),
+  }
+}
+
+function keepRows(groups: readonly ClaimGroup[], keep: (index: number) => boolean): ClaimGroup[] {
+  let index = 0
+  return groups
+    .map(({ terms, rows }) => ({ terms, rows: rows.filter(() => keep(index++)) }))
+    .filter(({ rows }) => rows.length > 0)
+}
+
+function requireRows(groups: readonly ClaimGroup[]): void {
+  const rows = groups.reduce((sum, group) => sum + group.rows.length, 0)
+  if (rows <= MAX_CLAIM_ROWS) return
+  const cure = 'Claim in several transactions.'
+  throw new MecaError('too_large', `${rows} rows in one claim, at most ${MAX_CLAIM_ROWS} fit in a block`, { cure })
+}

@@ -1,0 +1,37 @@
+/**
+ * The ceilings and waits of this room, each with its reason. An RPC endpoint is a stranger: it may be slow, wrong,
+ * silent or endless.
+ */
+
+/** One request. Public endpoints answer in well under a second; what takes longer than this is asked again. */
+export const REQUEST_TIMEOUT_MS = 10_000
+
+/** How often a request is tried where the fault may pass (no connection, 429, 5xx, no JSON). */
+export const MAX_TRIES = 4
+
+/** The first wait between tries; each next one is twice as long, so that all tries together wait under two seconds. */
+export const FIRST_RETRY_MS = 200
+
+/** A page of the task list is the largest answer that we ask for, and is far below this. */
+export const MAX_REPLY_BYTES = 8 * 2 ** 20
+
+/** How often state is asked for while waiting. Chains with blocks every second or slower need no more. */
+export const POLL_MS = 1_000
+
+/** A transaction that is not in a block by then is sent again with a higher fee. */
+export const BUMP_AFTER_MS = 45_000
+
+/** After so many fee rises (each at least an eighth, as nodes ask) the fee is about ten times the first one. */
+export const MAX_BUMPS = 12
+
+/** Longest wait for one transaction before it is reported as stuck; its intent stays and is taken up again. */
+export const MAX_WAIT_MS = 15 * 60_000
+
+/** Entries of a listing fetched in one call; an entry is below 1 KiB. */
+export const PAGE_SIZE = 200
+
+/** Entries of a listing that are read in all: whoever fills a registry fills no memory of ours. */
+export const MAX_LISTED = 20_000
+
+/** Rows in one claim transaction: about 25,000 gas each, so that it fits in a block of 15 million with room to spare. */
+export const MAX_CLAIM_ROWS = 400

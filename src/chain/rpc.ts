@@ -1,0 +1,115 @@
+/**
+ * JSON-RPC over HTTP, one question at a time: with a deadline, a ceiling on the answer, and a second try where the
+ * fault may pass. Endpoint addresses often carry a key, so no error names more of them than the host.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { z } from 'zod'
+import { MecaError } from '../core/errors.ts'
+import { FIRST_RETRY_MS, MAX_REPLY_BYTES, MAX_TRIES, REQUEST_TIMEOUT_MS } from './limits.ts'
+
+export class Rpc {
+  /** The endpoint as errors may name it: without path, query, user and password. */
+  readonly host: string
+  readonly #url: string
+  readonly #timeoutMs: number
+  #nextId = 1
+
+  constructor(url: string, timeoutMs = REQUEST_TIMEOUT_MS) {
+    const parsed = URL.canParse(url) ? new URL(url) : undefined
+    if (parsed === undefined || !/^https?:$/.test(parsed.protocol)) {
+      throw new MecaError('bad_config', 'The RPC URL is not an http or https URL', { cure: 'Set chain.rpc to one.' })
+    }
+    this.host = parsed.host
+    this.#url = url
+    this.#timeoutMs = timeoutMs
+  }
+
+  /** The `result` of a call. Throws `chain_unreachable`, `chain_refused` (the endpoint's own error) or `cancelled`. */
+  async request(method: string, params: readonly unknown[], signal: AbortSignal): Promise<unknown> {
+    for (let attempt = 1; ; attempt++) {
+      const answer = await this.#try(method, params, signal)
+      if ('result' in answer) return answer.result
+      if (!answer.mayPass || attempt === MAX_TRIES) throw answer.error
+      await sleep(FIRST_RETRY_MS * 2 ** (attempt - 1), undefined, { signal }).catch(() => signal.throwIfAborted())
+    }
+  }
+
+  async #try(method: string, params: readonly unknown[], signal: AbortSignal): Promise<Answer> {
+    const id = this.#nextId++
+    try {
+      const response = await fetch(this.#url, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ jsonrpc: '2.0', id, method, params }),
+        redirect: 'error',
+        signal: AbortSignal.any([signal, AbortSignal.timeout(this.#timeoutMs)]),
+      })
+      const text = await readText(response)
+      if (!response.ok) return this.#fault(method, `HTTP status ${response.status}`, mayPass(response.status))
+      return this.#read(method, id, text)
+    } catch (error) {
+      signal.throwIfAborted()
+      return this.#fault(method, reasonOf(error, this.#timeoutMs), !(error instanceof TooLong))
+    }
+  }
+
+  #read(method: string, id: number, text: string): Answer {
+    const reply = zReply.safeParse(parseJson(text))
+    if (!reply.success || reply.data.id !== id) return this.#fault(method, 'an answer that is not JSON-RPC', true)
+    const { error, result } = reply.data
+    if (error === undefined || error === null) return { result }
+    const message = `The RPC endpoint ${this.host} refused ${method}: ${error.message.slice(0, 300)}`
+    const details = { rpcCode: error.code, rpcMessage: error.message.slice(0, 300), data: error.data }
+    // -32005 is "limit exceeded": the same question may be answered a moment later.
+    return { error: new MecaError('chain_refused', message, { details }), mayPass: error.code === -32005 }
+  }
+
+  #fault(method: string, why: string, passing: boolean): Answer {
+    const message = `The RPC endpoint ${this.host} did not answer ${method}: ${why}`
+    const cure = 'Check that the chain is up and that chain.rpc names it; meca doctor shows both.'
+    return { error: new MecaError('chain_unreachable', message, { cure }), mayPass: passing }
+  }
+}
+
+type Answer = { result: unknown } | { error: MecaError; mayPass: boolean }
+
+const zReply = z.object({
+  id: z.number(),
+  result: z.unknown().optional(),
+  error: z.object({ code: z.number(), message: z.string(), data: z.unknown().optional() }).nullish(),
+})
+
+function mayPass(status: number): boolean {
+  return status === 429 || status === 408 || status >= 500
+}
+
+class TooLong extends Error {}
+
+async function readText(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
+    bytes += chunk.length
+    if (bytes > MAX_REPLY_BYTES) throw new TooLong(`an answer of more than ${MAX_REPLY_BYTES} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // Not JSON is the same to the caller as JSON of another shape; the schema says so.
+    return undefined
+  }
+}
+
+/** What went wrong, from the innermost cause; the platform's own messages may hold the URL, so they are not passed on. */
+function reasonOf(error: unknown, timeoutMs: number): string {
+  if (error instanceof TooLong) return error.message
+  if (error instanceof Error && error.name === 'TimeoutError') return `nothing within ${timeoutMs} ms`
+  const cause = error instanceof Error ? error.cause : undefined
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
+  return `no connection (${code})`
+}
