@@ -84,8 +84,13 @@ export function toProblem(error: unknown): Problem {
 }
 
 /** A problem told by another process, which may be a stranger's. */
+/** A code that a peer named, as one of ours. */
+export function knownCode(code: string): ErrorCode {
+  return Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : 'internal'
+}
+
 export function fromProblem(problem: Problem): MecaError {
-  const code = Object.hasOwn(ERRORS, problem.code) ? problem.code : 'internal'
+  const code = knownCode(problem.code)
   return new MecaError(code, printable(problem.message), {
     ...(problem.cure === undefined ? {} : { cure: printable(problem.cure) }),
     ...(problem.details === undefined ? {} : { details: problem.details }),

@@ -25,8 +25,10 @@ export type Need = { key: string; resources: Resources; start(signal: AbortSigna
 /** Requests at once in one container: task servers take more connections than that, and each holds a body in memory. */
 const MAX_IN_CONTAINER = 64
 
-type Waiting = { need: Need; go: () => void }
-type Held = { resources: Resources; containers: number; users: number }
+/** The right to ask the pool; `reserved` while it holds room for a container that was not started yet. */
+type Ticket = { reserved: boolean }
+type Waiting = { need: Need; go: (ticket: Ticket) => void }
+type Held = { resources: Resources; containers: number; reserved: number; users: number }
 
 export class Fleet {
   readonly total: Resources
@@ -71,13 +73,18 @@ export class Fleet {
   /** A container that is ready. Waits in the order of arrival. */
   async acquire(need: Need, signal: AbortSignal): Promise<Lease> {
     signal.throwIfAborted()
-    if (!(await this.#tryEnter(need))) await this.#wait(need, signal)
+    const ticket = (await this.#tryEnter(need)) ?? (await this.#wait(need, signal))
+    const start = (startSignal: AbortSignal) => {
+      this.#started(need.key, ticket)
+      return need.start(startSignal)
+    }
     try {
-      const lease = await this.#pool.acquire(need.key, need.start, signal)
-      return this.#lease(need.key, lease)
+      return this.#lease(need.key, await this.#pool.acquire(need.key, start, signal))
     } catch (error) {
       this.#leave(need.key)
       throw error
+    } finally {
+      this.#giveBack(need.key, ticket)
     }
   }
 
@@ -112,30 +119,39 @@ export class Fleet {
   }
 
   /** A place in a container that is there, or in one for which there is room, perhaps after ending an idle one. */
-  async #tryEnter(need: Need): Promise<boolean> {
-    if (this.#enter(need)) return true
-    if (!fits(need.resources, this.free)) return false
+  async #tryEnter(need: Need): Promise<Ticket | undefined> {
+    const ticket = this.#enter(need)
+    if (ticket !== undefined || !fits(need.resources, this.free)) return ticket
     await this.#pool.dropIdle(() => fits(need.resources, this.#unheld()))
     return this.#enter(need)
   }
 
-  #enter(need: Need): boolean {
-    const held = this.#held.get(need.key)
-    if (this.#canUse(need.key) && held !== undefined) {
-      held.users += 1
-      return true
-    }
-    if (!fits(need.resources, this.#unheld())) return false
-    const next = held ?? { resources: need.resources, containers: 0, users: 0 }
-    next.containers += 1
-    next.users += 1
-    this.#held.set(need.key, next)
-    return true
+  #enter(need: Need): Ticket | undefined {
+    const held = this.#held.get(need.key) ?? { resources: need.resources, containers: 0, reserved: 0, users: 0 }
+    const reserved = !this.#canUse(need.key)
+    if (reserved && (held.users >= MAX_IN_CONTAINER || !fits(need.resources, this.#unheld()))) return undefined
+    if (reserved) held.reserved += 1
+    held.users += 1
+    this.#held.set(need.key, held)
+    return { reserved }
+  }
+
+  /** The room that was reserved is the container's now. */
+  #started(key: string, ticket: Ticket): void {
+    this.#giveBack(key, ticket)
+    const held = this.#held.get(key)
+    if (held !== undefined) held.containers += 1
+  }
+
+  #giveBack(key: string, ticket: Ticket): void {
+    const held = this.#held.get(key)
+    if (ticket.reserved && held !== undefined) held.reserved -= 1
+    ticket.reserved = false
   }
 
   #canUse(key: string): boolean {
     const held = this.#held.get(key)
-    return held !== undefined && held.containers > 0 && held.users < MAX_IN_CONTAINER
+    return held !== undefined && held.containers + held.reserved > 0 && held.users < MAX_IN_CONTAINER
   }
 
   #unheld(): Resources {
@@ -145,19 +161,19 @@ export class Fleet {
   #sum(counts: (held: Held) => boolean): Resources {
     let sum = NOTHING
     for (const held of this.#held.values()) {
-      for (let i = 0; i < held.containers && counts(held); i++) sum = add(sum, held.resources)
+      for (let i = 0; i < held.containers + held.reserved && counts(held); i++) sum = add(sum, held.resources)
     }
     return sum
   }
 
-  async #wait(need: Need, signal: AbortSignal): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
+  async #wait(need: Need, signal: AbortSignal): Promise<Ticket> {
+    const { promise, resolve, reject } = Promise.withResolvers<Ticket>()
     const waiting: Waiting = { need, go: resolve }
     const stop = () => reject(signal.reason)
     signal.addEventListener('abort', stop, { once: true })
     this.#queue.push(waiting)
     try {
-      await promise
+      return await promise
     } finally {
       signal.removeEventListener('abort', stop)
       const index = this.#queue.indexOf(waiting)
@@ -168,27 +184,34 @@ export class Fleet {
   #leave(key: string): void {
     const held = this.#held.get(key)
     if (held !== undefined) held.users -= 1
-    void this.#pump()
+    this.#tidy(key)
   }
 
   #gone(key: string): void {
     const held = this.#held.get(key)
-    if (held !== undefined) {
-      held.containers -= 1
-      if (held.containers <= 0 && held.users <= 0) this.#held.delete(key)
-    }
+    if (held !== undefined) held.containers -= 1
+    this.#tidy(key)
+  }
+
+  #tidy(key: string): void {
+    const held = this.#held.get(key)
+    if (held !== undefined && held.users <= 0 && held.containers + held.reserved <= 0) this.#held.delete(key)
     void this.#pump()
   }
 
   /** Lets in who can go, in order; one that needs much does not hold up one that fits beside it. */
   async #pump(): Promise<void> {
     for (const waiting of [...this.#queue]) {
-      if (!this.#queue.includes(waiting) || !(await this.#tryEnter(waiting.need))) continue
+      const ticket = this.#queue.includes(waiting) ? await this.#tryEnter(waiting.need) : undefined
+      if (ticket === undefined) continue
       const index = this.#queue.indexOf(waiting)
       if (index >= 0) {
         this.#queue.splice(index, 1)
-        waiting.go()
-      } else this.#leave(waiting.need.key)
+        waiting.go(ticket)
+      } else {
+        this.#giveBack(waiting.need.key, ticket)
+        this.#leave(waiting.need.key)
+      }
     }
   }
 }

@@ -1,0 +1,427 @@
+/**
+ * A client's line to one host over one channel. Jobs of one turn share a voucher per task and one frame; each voucher is
+ * on disk before it is sent. Results are believed only after the receipt's signature, hashes and bill were checked, and
+ * are on disk before they are acknowledged. When the line breaks, the jobs under way are asked for again by their ids.
+ */
+import { cidOf } from '../core/cid.ts'
+import { fromProblem, MecaError } from '../core/errors.ts'
+import type { ErrorCode, Problem } from '../core/errors.ts'
+import { emptyRow, equal, nextVoucher, plus, asTotals, settle, sum, totalsToWire, ZERO } from '../core/ledger.ts'
+import type { Totals } from '../core/ledger.ts'
+import type { Phase } from '../core/job.ts'
+import type { LogLine } from '../core/plan.ts'
+import { billOf, receiptChecker } from '../core/receipt.ts'
+import type { ChannelRecord, ClientJob } from '../core/records.ts'
+import { recover } from '../core/signature.ts'
+import { keccakText, sessionDigest, voucherDigest } from '../core/typed.ts'
+import type { Hex } from '../core/units.ts'
+import { decode, FRAME, HOST_MESSAGES, INLINE_BYTES, MAX_BATCH, toWire } from '../core/wire.ts'
+import type { HostMessage, JobRequest } from '../core/wire.ts'
+import { failpoint } from '../failpoint.ts'
+import type { Frame, FrameStream } from '../p2p/frames.ts'
+import type { LiveRow } from './book.ts'
+import type { ClientComponents, HostAddress } from './client-components.ts'
+import { sha256 } from './sums.ts'
+
+export type Event = { phase: Phase; at: number; progress?: { doneBytes: number; totalBytes: number }; logs?: LogLine[] }
+
+/** Where an input's bytes come from; `read` may be called again. */
+export type Input = { bytes: Uint8Array } | { lengthBytes: number; read(offset: number): AsyncIterable<Uint8Array> }
+
+export type Delivered = { job: ClientJob; output: Uint8Array | undefined }
+
+type Pending = {
+  job: ClientJob
+  /** Absent for a job that a former process or connection sent. */
+  request?: JobRequest
+  input?: Input
+  /** Called once the job's price is in a voucher, so that the room it was promised is not counted twice. */
+  onVouched?: () => void
+  onEvent: (event: Event) => void
+  resolve(delivered: Delivered): void
+  reject(error: unknown): void
+}
+
+/** Attempts to get a broken line back, each a little later; a host restarts within this. */
+const RECONNECTS = [100, 500, 2_000, 5_000, 10_000] as const
+/** Quiet for so long, the client says exactly what it owes. */
+const SETTLE_AFTER_MS = 50
+
+export class ClientSession {
+  readonly host: HostAddress
+  readonly channelId: Hex
+  readonly #c: ClientComponents
+  readonly #check: ReturnType<typeof receiptChecker>
+  readonly #pending = new Map<string, Pending>()
+  #queue: Pending[] = []
+  #stream: FrameStream | undefined
+  #connecting: Promise<FrameStream> | undefined
+  #flushing: Promise<void> | undefined
+  #settleTimer: NodeJS.Timeout | undefined
+  #released: PromiseWithResolvers<{ claimed: bigint; signature: Hex }> | undefined
+  #closed = false
+
+  constructor(c: ClientComponents, host: HostAddress, channel: ChannelRecord) {
+    this.#c = c
+    this.host = host
+    this.channelId = channel.channelId
+    this.#check = receiptChecker(c.domain, host.host)
+  }
+
+  get idle(): boolean {
+    return this.#pending.size === 0 && this.#queue.length === 0
+  }
+
+  /** Sends a job and waits for its checked result. Throws the host's refusal, `not_verified` or `peer_unreachable`. */
+  submit(job: ClientJob, request: JobRequest, input: Input, onEvent: (event: Event) => void, onVouched: () => void): Promise<Delivered> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ job, request, input, onVouched, onEvent, resolve, reject })
+      this.#flushing ??= this.#flush()
+    })
+  }
+
+  /** Asks for a job that was sent before. */
+  async attach(job: ClientJob, onEvent: (event: Event) => void): Promise<Delivered> {
+    const stream = await this.#connected()
+    return new Promise((resolve, reject) => {
+      this.#pending.set(job.id, { job, onEvent, resolve, reject })
+      this.#send(stream, FRAME.attach, { channelId: this.channelId, ids: [job.id] })
+    })
+  }
+
+  async cancel(id: string): Promise<void> {
+    this.#send(await this.#connected(), FRAME.cancel, { channelId: this.channelId, id })
+  }
+
+  /** The host's signature that ends the channel at once. */
+  async release(signal: AbortSignal): Promise<{ claimed: bigint; signature: Hex }> {
+    const stream = await this.#connected()
+    this.#sendExact(stream)
+    this.#released = Promise.withResolvers()
+    const late = Promise.withResolvers<never>()
+    const any = AbortSignal.any([signal, AbortSignal.timeout(10_000)])
+    any.addEventListener('abort', () => late.reject(new MecaError('peer_unreachable', 'The host did not answer the wish to close')), { once: true })
+    this.#send(stream, FRAME.release, { channelId: this.channelId })
+    return Promise.race([this.#released.promise, late.promise])
+  }
+
+  /** Ends the line; jobs under way go on at the host and can be asked for later. */
+  async close(): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#settleTimer)
+    if (this.#stream !== undefined && !this.#stream.isClosed) this.#sendExact(this.#stream)
+    await this.#stream?.close()
+    this.#failAll(new MecaError('cancelled', 'The node is closing; the job goes on at the host', { cure: 'ask for it with meca job result' }))
+  }
+
+  async #flush(): Promise<void> {
+    try {
+      await new Promise((resolve) => setImmediate(resolve))
+      while (this.#queue.length > 0) await this.#sendBatch(this.#queue.splice(0, MAX_BATCH))
+    } finally {
+      this.#flushing = undefined
+    }
+  }
+
+  async #sendBatch(batch: Pending[]): Promise<void> {
+    let stream: FrameStream
+    try {
+      stream = await this.#connected()
+    } catch (error) {
+      for (const pending of batch) pending.reject(error)
+      return
+    }
+    try {
+      const { rows, fresh } = this.#vouch(batch)
+      await this.#c.book.commit('send', { rows, also: batch.map(({ job }) => this.#c.tables.clientJobs.put(job.id, job)) })
+      failpoint('client.voucher-written')
+      for (const pending of batch) {
+        this.#pending.set(pending.job.id, pending)
+        pending.onVouched?.()
+      }
+      this.#submit(stream, batch, fresh)
+    } catch (error) {
+      for (const pending of batch) pending.reject(error)
+    }
+  }
+
+  /** Stages rows that cover the batch; `fresh` are the vouchers that are new. */
+  #vouch(batch: readonly Pending[]): { rows: LiveRow[]; fresh: LiveRow[] } {
+    const rows: LiveRow[] = []
+    const fresh: LiveRow[] = []
+    for (const jobs of groupByTask(batch)) {
+      const [first] = jobs
+      if (first === undefined) continue
+      const before = this.#row(first.job)
+      const prices = jobs.map(({ job }) => job.price)
+      const vouched = nextVoucher(before, prices)
+      const reserved = prices.map(asTotals).reduce(plus, before.reserved)
+      const isFresh = !equal(vouched, before.vouched)
+      this.#requireDeposit(before, vouched)
+      const row = { ...before, vouched, reserved, vouchedSignature: isFresh ? this.#sign(before.taskId, vouched) : before.vouchedSignature }
+      this.#c.book.stageRow(row)
+      rows.push(row)
+      if (isFresh) fresh.push(row)
+    }
+    return { rows, fresh }
+  }
+
+  #row(job: ClientJob): LiveRow {
+    const { taskId, cid } = job
+    return (
+      this.#c.book.row(this.channelId, taskId) ?? {
+        channelId: this.channelId,
+        taskId,
+        cid,
+        ...emptyRow(),
+        vouchedSignature: `0x${'00'.repeat(65)}`,
+        claimed: ZERO,
+      }
+    )
+  }
+
+  /** The contract would pay in proportion where vouchers exceed the deposit; an honest client never signs that. */
+  #requireDeposit(before: LiveRow, vouched: Totals): void {
+    const deposit = this.#c.book.channels.get(this.channelId)?.deposit ?? 0n
+    const after = this.#c.book.vouchedOn(this.channelId) - sum(before.vouched) + sum(vouched)
+    if (after > deposit) {
+      throw new MecaError('insufficient_funds', `The channel holds ${deposit}, the vouchers would reach ${after}`, { cure: 'try again: the channel is topped up first' })
+    }
+  }
+
+  #sign(taskId: Hex, totals: Totals): Hex {
+    return this.#c.signer.sign(voucherDigest(this.#c.domain, { channelId: this.channelId, taskId, ...totals }))
+  }
+
+  #submit(stream: FrameStream, batch: readonly Pending[], fresh: readonly LiveRow[]): void {
+    const attachments: Uint8Array[] = []
+    const jobs = batch.flatMap(({ request, input }) => {
+      if (request === undefined) return []
+      if (input === undefined || !('bytes' in input) || input.bytes.length > INLINE_BYTES) return [request]
+      attachments.push(input.bytes)
+      return [{ ...request, inline: attachments.length - 1 }]
+    })
+    const vouchers = fresh.map((row) => ({ taskId: row.taskId, ...totalsToWire(row.vouched), signature: row.vouchedSignature }))
+    this.#send(stream, FRAME.submit, { channelId: this.channelId, vouchers, jobs }, attachments)
+    for (const pending of batch) void this.#upload(pending)
+  }
+
+  async #upload({ job, input, reject }: Pending): Promise<void> {
+    if (input === undefined || job.inputBytes <= INLINE_BYTES) return
+    const header = { op: 'put', channelId: this.channelId, id: job.id, offset: 0 } as const
+    const upload = 'bytes' in input ? { lengthBytes: input.bytes.length, read: (offset: number) => once(input.bytes.subarray(offset)) } : input
+    try {
+      await this.#c.link.put(this.host, header, upload, this.#c.signal)
+    } catch (error) {
+      // A refusal of the job itself has been told already, and says more.
+      if (this.#pending.has(job.id)) reject(error)
+    }
+  }
+
+  async #connected(): Promise<FrameStream> {
+    if (this.#stream !== undefined && !this.#stream.isClosed) return this.#stream
+    this.#connecting ??= this.#connect().finally(() => (this.#connecting = undefined))
+    return this.#connecting
+  }
+
+  async #connect(): Promise<FrameStream> {
+    const { domain, signer, peerId, signal, wallNow } = this.#c
+    const channel = this.#c.book.channels.get(this.channelId)
+    if (channel === undefined) throw new MecaError('internal', `channel ${this.channelId} is not in the book`)
+    const stream = await this.#c.link.openJobs(this.host, signal)
+    const issuedAt = wallNow()
+    const signature = signer.sign(sessionDigest(domain, { channelId: this.channelId, clientPeer: peerId, hostPeer: this.host.peerId, issuedAt }))
+    this.#send(stream, FRAME.hello, { terms: channel.terms, issuedAt, signature })
+    const first = await stream.next()
+    if (first?.type === FRAME.refused) {
+      await stream.close()
+      throw toError(decode(HOST_MESSAGES.refused, first.header, 'refused').problem)
+    }
+    if (first?.type !== FRAME.welcome) throw new MecaError('protocol', 'The host did not answer the hello')
+    await this.#reconcile(decode(HOST_MESSAGES.welcome, first.header, 'welcome'))
+    this.#stream = stream
+    void this.#read(stream)
+    return stream
+  }
+
+  /** A client that lost its records takes from the host what it signed itself, and nothing else. */
+  async #reconcile({ rows }: HostMessage<'welcome'>): Promise<void> {
+    const restored: LiveRow[] = []
+    for (const row of rows) {
+      if (this.#c.book.row(this.channelId, row.taskId) !== undefined) continue
+      const digest = voucherDigest(this.#c.domain, { channelId: this.channelId, taskId: row.taskId, ...row.vouched })
+      if (recover(digest, row.signature) !== this.#c.signer.address) continue
+      restored.push({ channelId: this.channelId, taskId: row.taskId, cid: cidOf(row.taskId), vouched: row.vouched, vouchedSignature: row.signature, billed: row.billed, reserved: ZERO, claimed: ZERO })
+    }
+    for (const row of restored) this.#c.book.stageRow(row)
+    if (restored.length > 0) await this.#c.book.commit('restored', { rows: restored })
+  }
+
+  async #read(stream: FrameStream): Promise<void> {
+    let problem: unknown
+    try {
+      for await (const frame of stream) await this.#handle(stream, frame)
+    } catch (error) {
+      problem = error
+    }
+    await stream.close()
+    if (this.#closed || this.idle) return
+    this.#c.log.info({ host: this.host.host, err: problem }, 'line to the host broke, asking again for its jobs')
+    await this.#reattach()
+  }
+
+  async #reattach(): Promise<void> {
+    let last: unknown
+    for (const waitMs of RECONNECTS) {
+      await new Promise((resolve) => setTimeout(resolve, waitMs).unref())
+      if (this.#closed) return
+      try {
+        const stream = await this.#connected()
+        if (this.#pending.size > 0) this.#send(stream, FRAME.attach, { channelId: this.channelId, ids: [...this.#pending.keys()] })
+        return
+      } catch (error) {
+        last = error
+      }
+    }
+    this.#failAll(new MecaError('peer_unreachable', `The host ${this.host.host} cannot be reached any more`, { cause: last, cure: 'ask again later with meca job result; the job is paid once' }))
+  }
+
+  async #handle(stream: FrameStream, frame: Frame): Promise<void> {
+    if (frame.type === FRAME.results) return this.#results(stream, decode(HOST_MESSAGES.results, frame.header, 'results'), frame.attachments)
+    if (frame.type === FRAME.event) return this.#event(decode(HOST_MESSAGES.event, frame.header, 'event'))
+    if (frame.type === FRAME.refused) return this.#refused(decode(HOST_MESSAGES.refused, frame.header, 'refused'))
+    if (frame.type === FRAME.released) return this.#released?.resolve(decode(HOST_MESSAGES.released, frame.header, 'released'))
+    throw new MecaError('protocol', `The host sent message type ${frame.type}`)
+  }
+
+  #event(event: HostMessage<'event'>): void {
+    const { phase, at, progress, logs } = event
+    this.#pending.get(event.id)?.onEvent({ phase, at, ...(progress === undefined ? {} : { progress }), ...(logs === undefined ? {} : { logs }) })
+  }
+
+  /** Nothing ran: the price is free again. */
+  async #refused({ id, problem }: HostMessage<'refused'>): Promise<void> {
+    const error = toError(problem)
+    if (id === undefined) {
+      this.#released?.reject(error)
+      return
+    }
+    const pending = this.#pending.get(id)
+    if (pending === undefined) return
+    this.#pending.delete(id)
+    const job: ClientJob = { ...pending.job, state: 'refused', endedAt: this.#c.wallNow(), problem }
+    const row = this.#row(job)
+    const freed = { ...row, ...settle(row, job.price, ZERO) }
+    this.#c.book.stageRow(freed)
+    await this.#c.book.commit('refused', { rows: [freed], also: [this.#c.tables.clientJobs.put(id, job)] })
+    pending.reject(error)
+    this.#settleSoon()
+  }
+
+  async #results(stream: FrameStream, { results }: HostMessage<'results'>, attachments: readonly Uint8Array[]): Promise<void> {
+    const rows = new Map<Hex, LiveRow>()
+    const done: { pending: Pending; delivered: Delivered }[] = []
+    for (const result of results) {
+      const pending = this.#pending.get(result.id)
+      if (pending === undefined) continue
+      this.#pending.delete(result.id)
+      try {
+        const output = result.inline === undefined ? await this.#fetch(pending.job, result) : attachments[result.inline]
+        done.push({ pending, delivered: this.#accept(pending.job, result, output, rows) })
+      } catch (error) {
+        pending.reject(error)
+      }
+    }
+    await this.#writeDone(rows, done)
+    const ids = done.map(({ delivered }) => delivered.job.id)
+    if (ids.length > 0) this.#send(stream, FRAME.ack, { channelId: this.channelId, ids, vouchers: [] })
+    for (const { pending, delivered } of done) pending.resolve(delivered)
+    this.#settleSoon()
+  }
+
+  /** Throws `not_verified`. The row is staged with the bill. */
+  #accept(job: ClientJob, result: HostMessage<'results'>['results'][number], output: Uint8Array | undefined, rows: Map<Hex, LiveRow>): Delivered {
+    const { receipt } = result.signed
+    const same = receipt.channelId === this.channelId && receipt.jobHash === keccakText(job.id) && receipt.taskId === job.taskId && receipt.inputHash === job.inputHash
+    if (!same) throw new MecaError('not_verified', `The receipt for job ${job.id} is for another job`)
+    if (!this.#check(result.signed)) throw new MecaError('not_verified', `The receipt for job ${job.id} is not signed by the host ${this.host.host}`)
+    if (output !== undefined && sha256(output) !== receipt.outputHash) throw new MecaError('not_verified', `The output of job ${job.id} is not the one in its receipt`)
+    const row = this.#row(job)
+    const settled: LiveRow = { ...row, ...settle(row, job.price, billOf(receipt, job.price)) }
+    this.#c.book.stageRow(settled)
+    rows.set(row.taskId, settled)
+    return { job: { ...job, state: 'done', endedAt: this.#c.wallNow(), signed: result.signed, outcome: result.outcome }, output }
+  }
+
+  /** A large output goes to disk as it comes; the store refuses bytes that are not the receipt's. */
+  async #fetch(job: ClientJob, { signed, outcome }: HostMessage<'results'>['results'][number]): Promise<Uint8Array | undefined> {
+    if (outcome.outputBytes === 0) return new Uint8Array(0)
+    const { maxOutputBytes, signal, blobs, link } = this.#c
+    if (outcome.outputBytes > maxOutputBytes) {
+      throw new MecaError('too_large', `The output has ${outcome.outputBytes} bytes, taken are ${maxOutputBytes}`, { cure: 'raise limits.outputBytes' })
+    }
+    const body = await link.get(this.host, { op: 'get', channelId: this.channelId, id: job.id, offset: 0 }, outcome.outputBytes, signal)
+    await blobs.write(body, { signal, maxBytes: outcome.outputBytes, expect: signed.receipt.outputHash })
+    return undefined
+  }
+
+  async #writeDone(rows: Map<Hex, LiveRow>, done: readonly { delivered: Delivered }[]): Promise<void> {
+    if (done.length === 0) return
+    const { clientJobs, clientOutputs } = this.#c.tables
+    failpoint('client.before-result')
+    await this.#c.book.commit('end', {
+      rows: rows.values(),
+      also: done.flatMap(({ delivered: { job, output } }) => [
+        clientJobs.put(job.id, job),
+        ...(output !== undefined && output.length > 0 ? [clientOutputs.put(job.id, Buffer.from(output).toString('base64'))] : []),
+      ]),
+    })
+    failpoint('client.result-written')
+  }
+
+  #settleSoon(): void {
+    if (!this.idle || this.#closed) return
+    clearTimeout(this.#settleTimer)
+    this.#settleTimer = setTimeout(() => {
+      if (this.idle && this.#stream !== undefined && !this.#stream.isClosed) this.#sendExact(this.#stream)
+    }, SETTLE_AFTER_MS).unref()
+  }
+
+  /** Tells the host what is owed to the last unit, so that it need not claim the slack of the last voucher. */
+  #sendExact(stream: FrameStream): void {
+    const vouchers = this.#c.book.rowsOf(this.channelId).flatMap((row) => {
+      const told = row.exact !== undefined && equal(row.exact.totals, row.billed)
+      if (told || sum(row.billed) === 0n || sum(row.reserved) > 0n) return []
+      const signature = this.#sign(row.taskId, row.billed)
+      this.#c.book.stageRow({ ...row, exact: { totals: row.billed, signature } })
+      return [{ taskId: row.taskId, ...totalsToWire(row.billed), signature }]
+    })
+    for (let i = 0; i < vouchers.length; i += MAX_BATCH) {
+      this.#send(stream, FRAME.ack, { channelId: this.channelId, ids: [], vouchers: vouchers.slice(i, i + MAX_BATCH) })
+    }
+  }
+
+  #send(stream: FrameStream, type: number, message: Record<string, unknown>, attachments: readonly Uint8Array[] = []): void {
+    const header: unknown = toWire(message)
+    // A broken stream is noticed by its reader, which asks again for what is under way.
+    stream.send(type, header as Record<string, unknown>, attachments).catch(() => undefined)
+  }
+
+  #failAll(error: MecaError): void {
+    for (const pending of this.#pending.values()) pending.reject(error)
+    this.#pending.clear()
+  }
+}
+
+function groupByTask(batch: readonly Pending[]): Pending[][] {
+  return [...Map.groupBy(batch, ({ job }) => job.taskId).values()]
+}
+
+function toError(problem: { code: string; message: string; cure?: string | undefined }): MecaError {
+  const known: Problem = { code: problem.code as ErrorCode, message: problem.message, ...(problem.cure === undefined ? {} : { cure: problem.cure }) }
+  return fromProblem(known)
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield await Promise.resolve(bytes)
+}

@@ -1,0 +1,331 @@
+/**
+ * The client's story: choose a host, make room for the price on a channel, send the job, check what comes back. A job is
+ * known by its id: asked for again, it is answered from what is stored and costs nothing.
+ */
+import { createHash, randomBytes } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { knownCode, MecaError, toProblem } from '../core/errors.ts'
+import { rank } from '../core/offer.ts'
+import type { Candidate, Experience, Refusal, Wanted } from '../core/offer.ts'
+import { STATUS } from '../core/receipt.ts'
+import type { JobStatus } from '../core/receipt.ts'
+import type { ChannelRecord, ClientJob } from '../core/records.ts'
+import { total } from '../core/tariff.ts'
+import type { Price } from '../core/tariff.ts'
+import { toHex } from '../core/typed.ts'
+import { zJobId } from '../core/units.ts'
+import type { Hex } from '../core/units.ts'
+import type { JobRequest } from '../core/wire.ts'
+import type { OnProgress, QuoteOptions, RunInput, RunOptions, RunResult } from './api.ts'
+import type { ClientComponents } from './client-components.ts'
+import { ClientSession } from './client-session.ts'
+import type { Delivered, Event, Input } from './client-session.ts'
+import { addressOf } from './market.ts'
+import type { Market } from './market.ts'
+import type { Payer } from './payer.ts'
+import { sha256 } from './sums.ts'
+import type { KnownTask, Tasks } from './tasks.ts'
+
+export type ClientParts = {
+  market: Market
+  tasks: Tasks
+  payer: Payer
+  /** Undefined where the chain does not know this host. */
+  registered(host: Hex, signal: AbortSignal): Promise<boolean>
+  /** Where others can fetch what this node has. */
+  providers(): string[]
+  defaultMaxSeconds: number
+  /** How long to listen for offers before saying that there are none. */
+  offersWaitMs: number
+}
+
+/** Hosts tried one after the other when they refuse before anything ran. */
+const MAX_TRIES = 3
+/** Refusals after which another host may well say yes. */
+const TRY_ANOTHER = new Set(['busy', 'quote_expired', 'refused', 'peer_unreachable', 'timeout', 'not_allowed', 'protocol'])
+
+export class Client {
+  readonly #c: ClientComponents
+  readonly #parts: ClientParts
+  readonly #sessions = new Map<Hex, ClientSession>()
+  readonly #experience = new Map<Hex, Experience>()
+
+  constructor(c: ClientComponents, parts: ClientParts) {
+    this.#c = c
+    this.#parts = parts
+  }
+
+  /** At start: prices of jobs whose end is not known are still promised. */
+  async recover(): Promise<void> {
+    for await (const [, job] of this.#c.tables.clientJobs.entries()) {
+      if (job.state === 'sent') this.#c.book.holdReservation(job.channelId, job.taskId, job.price)
+    }
+  }
+
+  /** Who can do it, and why the others cannot. */
+  async choose(task: KnownTask, options: QuoteOptions & { inputBytes: number }, signal: AbortSignal): Promise<{ candidates: Candidate[]; refusals: Refusal[] }> {
+    const wanted = this.#wanted(task, options)
+    const heard = await this.#offers(options.host, signal)
+    const unregistered: Refusal[] = []
+    const offers = []
+    for (const { offer } of heard) {
+      if (await this.#parts.registered(offer.host, signal)) offers.push(offer)
+      else unregistered.push({ host: offer.host, code: 'unregistered', reason: 'is not registered on chain' })
+    }
+    const { candidates, refusals } = rank(offers, wanted, (host) => this.#experience.get(host) ?? { answered: 0, failed: 0 })
+    return { candidates, refusals: [...refusals, ...unregistered] }
+  }
+
+  async run(ref: string, input: RunInput, options: RunOptions, onProgress: OnProgress, signal: AbortSignal): Promise<RunResult> {
+    const id = options.id ?? newJobId()
+    if (!zJobId.safeParse(id).success) throw new MecaError('bad_input', `The job id ${JSON.stringify(id)} is not usable`, { cure: 'use 1 to 64 letters, digits, dots, dashes and underscores' })
+    const source = await openInput(input, signal)
+    const cid = await this.#parts.tasks.resolve(ref, signal)
+    const known = options.id === undefined ? undefined : await this.#known(id, cid, source.hash, onProgress, signal)
+    if (known !== undefined) return known
+    const task = await this.#parts.tasks.get(cid, signal)
+    return this.#runNew(id, task, source, options, onProgress, signal)
+  }
+
+  /** The output of a job that ended, from this node's store. */
+  async output(id: string): Promise<AsyncIterable<Uint8Array>> {
+    const job = await this.#c.tables.clientJobs.get(id)
+    if (job === undefined) throw new MecaError('not_found', `There is no job ${id} here`, { cure: 'see meca job list' })
+    if (job.signed === undefined || job.outcome === undefined) throw new MecaError('not_found', `The job ${id} has no result`, { cure: 'see meca job show' })
+    if (job.outcome.outputBytes === 0) return one(new Uint8Array(0))
+    const small = await this.#c.tables.clientOutputs.get(id)
+    if (small !== undefined) return one(Buffer.from(small, 'base64'))
+    return this.#c.blobs.read(job.signed.receipt.outputHash, { signal: this.#c.signal })
+  }
+
+  async cancel(id: string): Promise<void> {
+    const job = await this.#c.tables.clientJobs.get(id)
+    if (job === undefined) throw new MecaError('not_found', `There is no job ${id} here`, { cure: 'see meca job list' })
+    if (job.state === 'sent') await this.session(this.#channel(job.channelId)).cancel(id)
+  }
+
+  /** The line over a channel, made when it is first needed. */
+  session(channel: ChannelRecord): ClientSession {
+    const old = this.#sessions.get(channel.channelId)
+    if (old !== undefined) return old
+    const { host } = channel.terms
+    const heard = this.#parts.market.find(host)
+    if (heard === undefined) throw new MecaError('peer_unreachable', `Nothing was heard of the host ${host}`, { cure: 'is it running, and are you connected to its market? see meca doctor' })
+    const session = new ClientSession(this.#c, addressOf(heard.offer), channel)
+    this.#sessions.set(channel.channelId, session)
+    return session
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#sessions.values()].map((session) => session.close()))
+  }
+
+  #wanted(task: KnownTask, options: QuoteOptions & { inputBytes: number }): Wanted {
+    const { manifest } = task
+    return {
+      task: task.cid,
+      format: manifest.format,
+      token: manifest.token,
+      fee: manifest.fee,
+      resources: manifest.resources,
+      platform: manifest.image.platform,
+      maxSeconds: options.maxSeconds ?? this.#parts.defaultMaxSeconds,
+      inputBytes: options.inputBytes,
+      needsNetwork: manifest.needsNetwork,
+      closeDelaySeconds: this.#c.spending.closeDelaySeconds,
+      ...(options.runtime === undefined ? {} : { runtime: options.runtime }),
+      ...(options.maxPrice === undefined ? {} : { maxPrice: options.maxPrice }),
+    }
+  }
+
+  /** A node that has just started hears of the market within a moment, so an empty one is given that moment. */
+  async #offers(host: Hex | undefined, signal: AbortSignal) {
+    const heard = () => this.#parts.market.heard().filter(({ offer }) => host === undefined || offer.host === host)
+    const until = performance.now() + this.#parts.offersWaitMs
+    while (heard().length === 0 && performance.now() < until) {
+      signal.throwIfAborted()
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    return heard()
+  }
+
+  /** A job id that was used: its stored result, the result it will have, or undefined where nothing ran. */
+  async #known(id: string, cid: string, inputHash: Hex, onProgress: OnProgress, signal: AbortSignal): Promise<RunResult | undefined> {
+    const job = await this.#c.tables.clientJobs.get(id)
+    if (job === undefined || job.state === 'refused') return undefined
+    if (job.cid !== cid || job.inputHash !== inputHash) {
+      throw new MecaError('job_conflict', `The job id ${id} was used for ${job.cid === cid ? 'another input' : 'another task'}`, { cure: 'choose another id' })
+    }
+    if (job.state === 'done') return toResult(job, true)
+    const session = this.session(this.#channel(job.channelId))
+    const delivered = await this.#waiting(session.attach(job, teller(onProgress)), session, id, signal)
+    return this.#finished(delivered)
+  }
+
+  async #runNew(id: string, task: KnownTask, source: OpenInput, options: RunOptions, onProgress: OnProgress, signal: AbortSignal): Promise<RunResult> {
+    const { candidates, refusals } = await this.choose(task, { ...options, inputBytes: source.bytes }, signal)
+    if (candidates.length === 0) throw nobody(refusals, options)
+    for (const candidate of candidates.slice(0, MAX_TRIES)) {
+      try {
+        return await this.#runOn(candidate, id, task, source, refusals, onProgress, signal)
+      } catch (error) {
+        if (!(error instanceof MecaError) || !TRY_ANOTHER.has(error.code) || signal.aborted) throw error
+        if (await this.#mayRun(id)) throw error
+        this.#count(candidate.offer.host, false)
+        refusals.push({ host: candidate.offer.host, code: error.code, reason: error.message })
+      }
+    }
+    throw nobody(refusals, options)
+  }
+
+  /** A job whose end is not known may be running: it must not be sent to another host as well. */
+  async #mayRun(id: string): Promise<boolean> {
+    return (await this.#c.tables.clientJobs.get(id))?.state === 'sent'
+  }
+
+  async #runOn(candidate: Candidate, id: string, task: KnownTask, source: OpenInput, refusals: Refusal[], onProgress: OnProgress, signal: AbortSignal): Promise<RunResult> {
+    const { offer, price } = candidate
+    onProgress({ kind: 'step', step: 'host', detail: offer.host })
+    const room = await this.#parts.payer.room(offer.host, price.token, total(price), signal)
+    try {
+      const job = newJob(id, task, source, room.channel, price, refusals, this.#c.wallNow())
+      const request = requestFor(job, candidate, task, this.#parts.providers())
+      const session = this.session(room.channel)
+      const sent = session.submit(job, request, source.input, teller(onProgress), () => room.release())
+      return this.#finished(await this.#waiting(sent, session, id, signal))
+    } finally {
+      room.release()
+    }
+  }
+
+  /** Who gives up waiting tells the host so: what runs meanwhile would be billed. */
+  async #waiting(work: Promise<Delivered>, session: ClientSession, id: string, signal: AbortSignal): Promise<Delivered> {
+    const cancel = () => void session.cancel(id).catch(() => undefined) // The line is down: the host's own limits end the job.
+    if (signal.aborted) cancel()
+    signal.addEventListener('abort', cancel, { once: true })
+    try {
+      return await work
+    } finally {
+      signal.removeEventListener('abort', cancel)
+    }
+  }
+
+  #finished({ job }: Delivered): RunResult {
+    const result = toResult(job, false)
+    this.#count(job.host, result.status === 'answered' || result.status === 'cancelled')
+    return result
+  }
+
+  #count(host: Hex, good: boolean): void {
+    const past = this.#experience.get(host) ?? { answered: 0, failed: 0 }
+    this.#experience.set(host, good ? { ...past, answered: past.answered + 1 } : { ...past, failed: past.failed + 1 })
+  }
+
+  #channel(channelId: Hex): ChannelRecord {
+    const channel = this.#c.book.channels.get(channelId)
+    if (channel === undefined) throw new MecaError('not_found', `No channel ${channelId} is known here`)
+    return channel
+  }
+}
+
+type OpenInput = { hash: Hex; bytes: number; input: Input }
+
+async function openInput(input: RunInput, signal: AbortSignal): Promise<OpenInput> {
+  if (input instanceof Uint8Array) return { hash: sha256(input), bytes: input.length, input: { bytes: input } }
+  const hash = createHash('sha256')
+  let bytes = 0
+  for await (const chunk of createReadStream(input.file, { signal }) as AsyncIterable<Buffer>) {
+    hash.update(chunk)
+    bytes += chunk.length
+  }
+  const read = (offset: number): AsyncIterable<Uint8Array> => createReadStream(input.file, { start: offset })
+  return { hash: toHex(hash.digest()), bytes, input: { lengthBytes: bytes, read } }
+}
+
+function newJob(id: string, task: KnownTask, source: OpenInput, channel: ChannelRecord, price: Price, refusals: readonly Refusal[], now: number): ClientJob {
+  return {
+    id,
+    cid: task.cid,
+    taskId: task.taskId,
+    name: `${task.manifest.name}@${task.manifest.version}`,
+    inputHash: source.hash,
+    inputBytes: source.bytes,
+    host: channel.terms.host,
+    channelId: channel.channelId,
+    price,
+    state: 'sent',
+    createdAt: now,
+    refusals: [...refusals],
+  }
+}
+
+function requestFor(job: ClientJob, { offer, price }: Candidate, task: KnownTask, providers: string[]): JobRequest {
+  return {
+    id: job.id,
+    task: job.cid,
+    inputHash: job.inputHash,
+    inputBytes: job.inputBytes,
+    price,
+    basis: { offer: offer.sequence },
+    resources: task.manifest.resources,
+    providers: providers.slice(0, 8),
+  }
+}
+
+/** A job that ended, as people see it. */
+export function toResult(job: ClientJob, replayed: boolean): RunResult {
+  const { signed, outcome } = job
+  if (signed === undefined || outcome === undefined) throw new MecaError('internal', `job ${job.id} has no receipt`)
+  const { receipt } = signed
+  const { problem, httpStatus, exitCode, logTail } = outcome
+  return {
+    job: job.id,
+    task: job.cid,
+    host: job.host,
+    status: statusName(receipt.status),
+    ...(httpStatus === undefined ? {} : { httpStatus }),
+    ...(exitCode === undefined ? {} : { exitCode }),
+    contentType: outcome.contentType ?? 'application/octet-stream',
+    inputHash: receipt.inputHash,
+    outputHash: receipt.outputHash,
+    outputBytes: outcome.outputBytes,
+    price: { quoted: total(job.price).toString(), host: receipt.hostAmount.toString(), developer: receipt.developerAmount.toString(), token: job.price.token },
+    receipt: signed.signature,
+    phases: outcome.phases,
+    warm: outcome.warm,
+    replayed,
+    ...(problem === undefined ? {} : { problem: toProblem(new MecaError(knownCode(problem.code), problem.message, problem.cure === undefined ? {} : { cure: problem.cure })) }),
+    ...(logTail === undefined ? {} : { logTail }),
+  }
+}
+
+function statusName(status: number): JobStatus {
+  const found = Object.entries(STATUS).find(([, number]) => number === status)
+  if (found === undefined) throw new MecaError('protocol', `A receipt has status ${status}`)
+  return found[0] as JobStatus
+}
+
+function nobody(refusals: readonly Refusal[], options: RunOptions): MecaError {
+  const reasons = refusals.map(({ host, reason }) => `${host} ${reason}`).join('; ')
+  const onlyPrice = refusals.length > 0 && refusals.every(({ code }) => code === 'price')
+  if (onlyPrice) return new MecaError('price_cap', `Every host costs more than the cap ${options.maxPrice}: ${reasons}`, { cure: 'raise --max-price', details: { refusals } })
+  if (refusals.length === 0) {
+    return new MecaError('no_host', options.host === undefined ? 'No host offers anything on this market just now' : `The host ${options.host} offers nothing just now`, { cure: 'see meca doctor: are you connected to the market?' })
+  }
+  return new MecaError('no_host', `No host can run this: ${reasons}`.slice(0, 3000), { cure: 'see meca quote', details: { refusals } })
+}
+
+function teller(onProgress: OnProgress): (event: Event) => void {
+  return ({ phase, at, progress, logs }) => {
+    if (logs === undefined) onProgress({ kind: 'phase', phase, at, ...progress })
+    for (const line of logs ?? []) onProgress({ kind: 'log', line })
+  }
+}
+
+function newJobId(): string {
+  return `j-${randomBytes(10).toString('hex')}`
+}
+
+async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield await Promise.resolve(bytes)
+}

@@ -1,0 +1,149 @@
+/**
+ * Where a client's money is locked: finds, opens or tops up the channel that can pay for a job. A channel opens by
+ * itself at the first job with a host, with the price of some more jobs like it, never over the owner's cap.
+ *
+ * The bound: what can be lost to one host is what its channel's vouchers say beyond what was billed; the rest of the
+ * deposit comes back after the close delay, whatever the host does.
+ */
+import { MecaError } from '../core/errors.ts'
+import type { ChannelRecord } from '../core/records.ts'
+import { channelIdOf } from '../core/typed.ts'
+import type { ChannelTerms } from '../core/typed.ts'
+import { NATIVE } from '../core/units.ts'
+import type { Hex } from '../core/units.ts'
+import { failpoint } from '../failpoint.ts'
+import type { ClientComponents } from './client-components.ts'
+
+/** Room on a channel that is promised to a job whose voucher is not signed yet. */
+export type Room = { channel: ChannelRecord; release(): void }
+
+export class Payer {
+  readonly #c: ClientComponents
+  readonly #promised = new Map<Hex, bigint>()
+  /** One opening or top-up at a time per host and token, so that eight first jobs open one channel. */
+  readonly #turns = new Map<string, Promise<unknown>>()
+
+  constructor(c: ClientComponents) {
+    this.#c = c
+  }
+
+  /** Throws `insufficient_funds` or `price_cap`; `chain_unreachable` where a transaction cannot be made. */
+  room(host: Hex, token: Hex, need: bigint, signal: AbortSignal): Promise<Room> {
+    const ready = this.#find(host, token, need)
+    if (ready !== undefined) return Promise.resolve(this.#promise(ready, need))
+    return this.#inTurn(`${host}/${token}`, async () => {
+      const channel = this.#find(host, token, need) ?? (await this.#grow(host, token, need, signal)) ?? (await this.open(host, token, this.#deposit(need), need, signal))
+      return this.#promise(channel, need)
+    })
+  }
+
+  /** Opens a channel with `deposit`, which must hold at least `need`. */
+  async open(host: Hex, token: Hex, deposit: bigint, need: bigint, signal: AbortSignal): Promise<ChannelRecord> {
+    const { signer, spending, domain, chain } = this.#c
+    const amount = await this.#affordable(token, deposit, need, signal)
+    const terms: ChannelTerms = { client: signer.address, signer: signer.address, host, token, closeDelaySeconds: spending.closeDelaySeconds, salt: this.#c.randomSalt() }
+    const channelId = channelIdOf(domain, terms)
+    const opening: ChannelRecord = { channelId, side: 'client', terms, state: 'opening', deposit: 0n, claimed: 0n, closesAt: 0, createdAt: this.#c.wallNow() }
+    await this.#write('opening', opening)
+    failpoint('client.channel-intent')
+    await chain.open(terms, amount, signal)
+    return this.#confirmed(opening, signal)
+  }
+
+  /** At start: a channel whose opening was interrupted is what the chain says it is. */
+  async recover(signal: AbortSignal): Promise<void> {
+    for (const channel of this.#c.book.channels.values()) {
+      if (channel.state === 'opening') await this.#confirmed(channel, signal)
+    }
+  }
+
+  /** The channel as the chain has it now. */
+  async refresh(channel: ChannelRecord, signal: AbortSignal): Promise<ChannelRecord> {
+    return this.#confirmed(channel, signal)
+  }
+
+  async #confirmed(channel: ChannelRecord, signal: AbortSignal): Promise<ChannelRecord> {
+    const state = await this.#c.chain.state(channel.channelId, signal)
+    const known = state.deposit > 0n || state.closed
+    const next: ChannelRecord = {
+      ...channel,
+      state: state.closed ? 'closed' : state.closesAt > 0 ? 'closing' : known ? 'open' : 'opening',
+      deposit: state.deposit,
+      claimed: state.claimed,
+      closesAt: state.closesAt,
+    }
+    await this.#write('channel', next)
+    return next
+  }
+
+  #find(host: Hex, token: Hex, need: bigint): ChannelRecord | undefined {
+    return this.#openWith(host, token).find((channel) => this.#free(channel) >= need)
+  }
+
+  #openWith(host: Hex, token: Hex): ChannelRecord[] {
+    return [...this.#c.book.channels.values()].filter((c) => c.state === 'open' && c.terms.host === host && c.terms.token === token)
+  }
+
+  #free(channel: ChannelRecord): bigint {
+    return channel.deposit - this.#c.book.vouchedOn(channel.channelId) - (this.#promised.get(channel.channelId) ?? 0n)
+  }
+
+  async #grow(host: Hex, token: Hex, need: bigint, signal: AbortSignal): Promise<ChannelRecord | undefined> {
+    const channel = this.#openWith(host, token)[0]
+    if (channel === undefined) return undefined
+    const amount = await this.#affordable(token, this.#deposit(need), need, signal)
+    await this.#c.chain.topUp(channel.terms, amount, signal)
+    return this.#confirmed(channel, signal)
+  }
+
+  #deposit(need: bigint): bigint {
+    const { depositJobs, depositCap } = this.#c.spending
+    if (need > depositCap) {
+      throw new MecaError('price_cap', `The job can cost ${need}, the cap on a deposit is ${depositCap}`, { cure: 'raise client.depositCap' })
+    }
+    const wanted = need * BigInt(depositJobs)
+    return wanted > depositCap ? depositCap : wanted
+  }
+
+  /** The deposit, or what the wallet has where that still pays the job. Gas is left over for leaving again. */
+  async #affordable(token: Hex, deposit: bigint, need: bigint, signal: AbortSignal): Promise<bigint> {
+    const balance = await this.#c.chain.balance(token, signal)
+    const spendable = token === NATIVE ? balance - GAS_RESERVE_WEI : balance
+    if (spendable < need) {
+      throw new MecaError('insufficient_funds', `The wallet ${this.#c.signer.address} has ${balance} of ${token === NATIVE ? 'the native currency' : token}, the job needs ${need}${token === NATIVE ? ' and some gas' : ''}`, {
+        cure: `send funds to ${this.#c.signer.address}`,
+        details: { balance: balance.toString(), need: need.toString() },
+      })
+    }
+    return deposit < spendable ? deposit : spendable
+  }
+
+  #promise(channel: ChannelRecord, need: bigint): Room {
+    const { channelId } = channel
+    this.#promised.set(channelId, (this.#promised.get(channelId) ?? 0n) + need)
+    let held = true
+    return {
+      channel,
+      release: () => {
+        if (held) this.#promised.set(channelId, (this.#promised.get(channelId) ?? 0n) - need)
+        held = false
+      },
+    }
+  }
+
+  async #inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(key) ?? Promise.resolve()
+    // Whoever came before has told its own caller how it ended.
+    const turn = before.catch(() => undefined).then(work)
+    this.#turns.set(key, turn)
+    return turn
+  }
+
+  #write(kind: string, channel: ChannelRecord): Promise<void> {
+    this.#c.book.stageChannel(channel)
+    return this.#c.book.commit(kind, { channels: [channel] })
+  }
+}
+
+/** Enough for opening, topping up and closing at 100 gwei. */
+const GAS_RESERVE_WEI = 30_000_000_000_000_000n
