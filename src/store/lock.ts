@@ -8,7 +8,7 @@
  * in the same folder, which the kernel holds, catches that. It alone would not do: a failed second open in one
  * process drops it, hence the list of folders that this process holds.
  */
-import { link, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { link, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MecaError } from '../core/errors.ts'
 import { hasCode, readIfThere, tempBeside } from './files.ts'
@@ -29,7 +29,10 @@ export async function lockFolder(folder: string): Promise<Lock> {
     return {
       release: async () => {
         // Emptied, not removed: a process that read the folder before must still lose against the number.
-        await writeFile(path, '')
+        await truncate(path).catch((error: unknown) => {
+          // Somebody removed the whole folder meanwhile; then there is nothing to give back.
+          if (!hasCode(error, 'ENOENT')) throw error
+        })
         heldHere.delete(folder)
       },
     }

@@ -1,0 +1,268 @@
+/**
+ * Big bytes (inputs, outputs) as files beside the database, named by the sha-256 of what they hold: the hash that
+ * receipts carry. A blob is there whole or not at all, also after a power cut, and is safe to write again.
+ *
+ * One blob may serve several jobs, so nobody removes one on a job's behalf: `sweep` asks for each whether it is needed.
+ * Writing one costs three syncs; what is small enough to travel inline belongs into a row of the store instead.
+ */
+import { createHash } from 'node:crypto'
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { asMecaError, MecaError } from '../core/errors.ts'
+import type { Hex } from '../core/units.ts'
+import { failpoint } from '../failpoint.ts'
+import { hasCode, syncFolder, tempBeside } from './files.ts'
+import type { Home } from './home.ts'
+
+export type BlobSource = AsyncIterable<Uint8Array> | Iterable<Uint8Array>
+
+export type WriteOptions = {
+  signal: AbortSignal
+  /** Counted while the bytes come in, so that a stranger cannot fill the disk first. */
+  maxBytes: number
+  /** Refuses (`not_verified`) anything that hashes to something else. */
+  expect?: Hex
+}
+
+export type ReadOptions = {
+  signal: AbortSignal
+  offset?: number
+  length?: number
+  /** Hashes the whole file on the way; throws `store_damaged` after the last byte where it is not what was written. */
+  verify?: boolean
+}
+
+export class Blobs {
+  readonly #folder: string
+  readonly #home: Pick<Home, 'requireSpace'>
+  readonly #quotaBytes: number
+  #usedBytes = 0
+
+  private constructor(folder: string, home: Pick<Home, 'requireSpace'>, quotaBytes: number) {
+    this.#folder = folder
+    this.#home = home
+    this.#quotaBytes = quotaBytes
+  }
+
+  /** Removes what a killed process left half written, and counts what is there. */
+  static async open(home: Home, quotaBytes: number): Promise<Blobs> {
+    const blobs = new Blobs(home.paths.blobs, home, quotaBytes)
+    await rm(blobs.#incoming, { recursive: true, force: true })
+    await mkdir(blobs.#incoming, { mode: 0o700 })
+    for await (const { bytes } of blobs.all()) blobs.#usedBytes += bytes
+    return blobs
+  }
+
+  get usedBytes(): number {
+    return this.#usedBytes
+  }
+
+  /** Resolves when the bytes are on disk, synced, under their name. */
+  async write(source: BlobSource, options: WriteOptions): Promise<{ hash: Hex; bytes: number }> {
+    await this.#home.requireSpace(0)
+    const temp = tempBeside(join(this.#incoming, 'blob'))
+    const intake = new Intake(options.maxBytes, (bytes) => this.#reserve(bytes))
+    try {
+      await this.#fill(temp, source, intake, options.signal)
+      const hash = intake.hash()
+      refuseOther(hash, options.expect)
+      failpoint('blob.before-name')
+      await this.#place(temp, hash)
+      return { hash, bytes: intake.bytes }
+    } catch (error) {
+      this.#usedBytes -= intake.bytes
+      await rm(temp, { force: true })
+      throw asWriteError(error)
+    }
+  }
+
+  /** Its size, or undefined where it is not here. */
+  async size(hash: Hex): Promise<number | undefined> {
+    try {
+      return (await stat(this.#path(hash))).size
+    } catch (error) {
+      if (hasCode(error, 'ENOENT')) return undefined
+      throw error
+    }
+  }
+
+  /** Throws `not_found`. */
+  async *read(hash: Hex, options: ReadOptions): AsyncGenerator<Uint8Array> {
+    const { offset = 0, length = Infinity, verify = false, signal } = options
+    const file = await this.#open(hash)
+    const end = offset + length
+    if (end <= offset) return void (await file.close())
+    const range = verify ? {} : { start: offset, end: end - 1 }
+    const sum = createHash('sha256')
+    let position = verify ? 0 : offset
+    for await (const chunk of file.createReadStream({
+      ...range,
+      highWaterMark: 256 * 1024,
+      signal,
+    }) as AsyncIterable<Buffer>) {
+      if (verify) sum.update(chunk)
+      const part = chunk.subarray(Math.max(0, offset - position), Math.max(0, end - position))
+      position += chunk.length
+      if (part.length > 0) yield part
+    }
+    if (verify && `0x${sum.digest('hex')}` !== hash) throw spoiled(this.#path(hash))
+  }
+
+  async remove(hash: Hex): Promise<void> {
+    const bytes = await this.size(hash)
+    if (bytes === undefined) return
+    await rm(this.#path(hash), { force: true })
+    this.#usedBytes -= bytes
+  }
+
+  async *all(): AsyncGenerator<{ hash: Hex; bytes: number; writtenAt: number }> {
+    for (const shard of await readdir(this.#folder)) {
+      if (!/^[0-9a-f]{2}$/.test(shard)) continue
+      for (const name of await readdir(join(this.#folder, shard))) {
+        const { size, mtimeMs } = await stat(join(this.#folder, shard, name))
+        yield { hash: `0x${name}`, bytes: size, writtenAt: mtimeMs }
+      }
+    }
+  }
+
+  /** Removes what nobody needs; resolves to how many bytes that gave back. */
+  async sweep(isNeeded: (hash: Hex, writtenAt: number) => boolean | Promise<boolean>): Promise<number> {
+    const before = this.#usedBytes
+    for await (const { hash, writtenAt } of this.all()) {
+      if (!(await isNeeded(hash, writtenAt))) await this.remove(hash)
+    }
+    return before - this.#usedBytes
+  }
+
+  get #incoming(): string {
+    return join(this.#folder, 'incoming')
+  }
+
+  /** The name comes from a hash that may be a stranger's text; nothing else may become a path. */
+  #path(hash: Hex): string {
+    if (!/^0x[0-9a-f]{64}$/.test(hash))
+      throw new MecaError('bad_input', `${JSON.stringify(hash)} is not the hash of a blob`)
+    return join(this.#folder, hash.slice(2, 4), hash.slice(2))
+  }
+
+  async #open(hash: Hex): Promise<FileHandle> {
+    try {
+      return await open(this.#path(hash), 'r')
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT')) throw error
+      throw new MecaError('not_found', `The bytes ${hash} are not here`, {
+        cause: error,
+        cure: 'they may have expired; run the job again',
+      })
+    }
+  }
+
+  async #fill(temp: string, source: BlobSource, intake: Intake, signal: AbortSignal): Promise<void> {
+    const file = await open(temp, 'wx', 0o600)
+    try {
+      for await (const chunk of untilAborted(source, signal)) {
+        intake.take(chunk)
+        await file.writeFile(chunk)
+      }
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#usedBytes + bytes > this.#quotaBytes) {
+      throw new MecaError(
+        'disk_full',
+        `Inputs and outputs may take ${this.#quotaBytes} bytes, ${this.#usedBytes} are taken and ${bytes} more came`,
+        {
+          cure: 'wait until older results expire, or raise limits.blobBytes',
+          details: { quotaBytes: this.#quotaBytes, usedBytes: this.#usedBytes },
+        },
+      )
+    }
+    this.#usedBytes += bytes
+  }
+
+  /** Over an older copy too: that one may have rotted, this one was just hashed. */
+  async #place(temp: string, hash: Hex): Promise<void> {
+    const path = this.#path(hash)
+    const replaced = (await this.size(hash)) ?? 0
+    const made = await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await rename(temp, path)
+    await syncFolder(dirname(path))
+    if (made !== undefined) await syncFolder(this.#folder)
+    this.#usedBytes -= replaced
+  }
+}
+
+/** Counts, caps and hashes bytes on their way to the disk. */
+class Intake {
+  readonly #maxBytes: number
+  readonly #reserve: (bytes: number) => void
+  readonly #sum = createHash('sha256')
+  bytes = 0
+
+  constructor(maxBytes: number, reserve: (bytes: number) => void) {
+    this.#maxBytes = maxBytes
+    this.#reserve = reserve
+  }
+
+  take(chunk: Uint8Array): void {
+    if (this.bytes + chunk.length > this.#maxBytes) {
+      throw new MecaError('too_large', `More than ${this.#maxBytes} bytes came`, {
+        details: { maxBytes: this.#maxBytes },
+      })
+    }
+    this.#reserve(chunk.length)
+    this.bytes += chunk.length
+    this.#sum.update(chunk)
+  }
+
+  hash(): Hex {
+    return `0x${this.#sum.digest('hex')}`
+  }
+}
+
+/** Ends with the signal even where the source never gives its next chunk. */
+async function* untilAborted(source: BlobSource, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
+  const aborted = Promise.withResolvers<never>()
+  aborted.promise.catch(() => undefined) // it may reject when nobody races it
+  const onAbort = () =>
+    aborted.reject(new MecaError('cancelled', 'Reading the bytes was cancelled', { cause: signal.reason }))
+  signal.addEventListener('abort', onAbort, { once: true })
+  if (signal.aborted) onAbort()
+  try {
+    for (;;) {
+      const step = await Promise.race([iterator.next(), aborted.promise])
+      if (step.done === true) return
+      yield step.value
+    }
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+    // Not waited for: a source that stalls does not come back from this either.
+    Promise.resolve(iterator.return?.()).catch(() => undefined)
+  }
+}
+
+function refuseOther(hash: Hex, expect: Hex | undefined): void {
+  if (expect === undefined || expect === hash) return
+  throw new MecaError('not_verified', `The bytes hash to ${hash}, agreed was ${expect}`, { details: { hash, expect } })
+}
+
+function asWriteError(error: unknown): MecaError {
+  if (!hasCode(error, 'ENOSPC')) return asMecaError(error)
+  return new MecaError('disk_full', 'The disk of the home folder is full', {
+    cause: error,
+    cure: 'free some space on it',
+  })
+}
+
+function spoiled(path: string): MecaError {
+  return new MecaError('store_damaged', `The file ${path} no longer holds the bytes that it is named after`, {
+    cure: 'remove it and run the job again; check the disk',
+    details: { path },
+  })
+}
