@@ -3,7 +3,7 @@
  */
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { runInForeground } from './run.mjs'
+import { runAsGroup, runInForeground } from './run.mjs'
 
 /** Tests of a market wait for containers and chains more than they compute; two files at once keep two cores busy. */
 const FILES_AT_ONCE = 2
@@ -21,7 +21,8 @@ export async function test({ root, node, env, require }, args) {
   const reporter = join(root, 'scripts', 'bootstrap', 'reporter.mjs')
   const runner = ['--test', `--test-concurrency=${FILES_AT_ONCE}`, `--test-timeout=${TEST_TIMEOUT_MS}`]
   const options = [...runner, `--test-reporter=${reporter}`, '--test-reporter-destination=stdout', ...flags(args)]
-  return runInForeground(node, [...options, ...files], {
+  // As a group, because Node's runner ends its test processes but not the chains and daemons that those started.
+  return runAsGroup(node, [...options, ...files], {
     cwd: root,
     env: { ...env, MECA_TEST_REQUIRE: require.join(',') },
   })
