@@ -36,7 +36,8 @@ export async function spool(
     const path = posix.normalize(entry.path)
     bytes += entry.bytes
     if (bytes > maxBytes) throw new MecaError('too_large', `The archive has more than ${maxBytes} bytes`)
-    if (files.size + links.size > MAX_FILES) throw new MecaError('too_large', `The archive has more than ${MAX_FILES} files`)
+    if (files.size + links.size > MAX_FILES)
+      throw new MecaError('too_large', `The archive has more than ${MAX_FILES} files`)
     if (entry.kind === 'symlink') links.set(path, posix.join(posix.dirname(path), entry.link))
     if (entry.kind === 'hardlink') links.set(path, posix.normalize(entry.link))
     if (entry.kind !== 'file') continue

@@ -20,7 +20,10 @@ export const MEDIA = {
 /** `sha256:` and 64 hex digits. */
 export type Digest = `sha256:${string}`
 
-export const zDigest = z.custom<Digest>((v) => typeof v === 'string' && /^sha256:[0-9a-f]{64}$/.test(v), 'sha256: and 64 hex digits')
+export const zDigest = z.custom<Digest>(
+  (v) => typeof v === 'string' && /^sha256:[0-9a-f]{64}$/.test(v),
+  'sha256: and 64 hex digits',
+)
 
 export type Platform = { os: 'linux'; architecture: 'amd64' | 'arm64' }
 
@@ -85,7 +88,10 @@ export function parseDocument<T>(schema: z.ZodType<T>, bytes: Uint8Array, what: 
   if (result.success) return result.data
   const issue = result.error.issues[0]
   const where = issue?.path.join('.') ?? ''
-  throw new MecaError('invalid_task', `${what} is not valid${where === '' ? '' : ` at ${where}`}: ${issue?.message ?? ''}`)
+  throw new MecaError(
+    'invalid_task',
+    `${what} is not valid${where === '' ? '' : ` at ${where}`}: ${issue?.message ?? ''}`,
+  )
 }
 
 export function digestOf(bytes: Uint8Array): Digest {

@@ -39,7 +39,10 @@ export type ConvertOptions = {
   onProgress?: (layersDone: number, layersTotal: number) => void
 }
 
-export async function archiveToLayout(archive: AsyncIterable<Uint8Array>, options: ConvertOptions): Promise<ImageLayout> {
+export async function archiveToLayout(
+  archive: AsyncIterable<Uint8Array>,
+  options: ConvertOptions,
+): Promise<ImageLayout> {
   const { workFolder, signal, onProgress } = options
   await mkdir(join(workFolder, 'layout', 'blobs', 'sha256'), { recursive: true })
   const spooled = await spool(archive, join(workFolder, 'archive'), options.maxBytes ?? MAX_ARCHIVE_BYTES, signal)

@@ -18,7 +18,11 @@ const MAX_CONNECTIONS = 64
 const IDLE_MS = 60_000
 
 /** Opens a blob of an allowed image; the stream has exactly the blob's bytes from `offset` on. */
-export type OpenBlob = (cid: string, digest: Digest, options: { signal: AbortSignal; offset: number }) => AsyncIterable<Uint8Array>
+export type OpenBlob = (
+  cid: string,
+  digest: Digest,
+  options: { signal: AbortSignal; offset: number },
+) => AsyncIterable<Uint8Array>
 
 export type Registry = {
   /** `127.0.0.1:<port>` */
@@ -115,11 +119,13 @@ class LoopbackRegistry implements Registry {
     if (request.headers.host !== this.address || request.headers.origin !== undefined) {
       throw new Refusal(403, 'DENIED', `this registry answers requests to ${this.address} only`)
     }
-    if (request.method !== 'GET' && request.method !== 'HEAD') throw new Refusal(405, 'UNSUPPORTED', 'this registry is read-only')
+    if (request.method !== 'GET' && request.method !== 'HEAD')
+      throw new Refusal(405, 'UNSUPPORTED', 'this registry is read-only')
   }
 
   #find(path: string): Wanted {
-    const [, cid = '', kind, digest] = /^\/v2\/([a-z0-9]{1,128})\/(manifests|blobs)\/([a-z0-9:]{1,80})$/.exec(path) ?? []
+    const [, cid = '', kind, digest] =
+      /^\/v2\/([a-z0-9]{1,128})\/(manifests|blobs)\/([a-z0-9:]{1,80})$/.exec(path) ?? []
     const entry = this.#entries.get(cid)
     if (entry === undefined) throw new Refusal(404, 'NAME_UNKNOWN', 'no such image is being pulled')
     const parsed = zDigest.safeParse(digest)
@@ -133,7 +139,8 @@ class LoopbackRegistry implements Registry {
   async #serve(request: IncomingMessage, response: ServerResponse, wanted: Wanted): Promise<void> {
     const { cid, digest, bytes, mediaType, entry } = wanted
     const offset = rangeStart(request.headers.range, bytes)
-    const partial = request.headers.range === undefined ? {} : { 'content-range': `bytes ${offset}-${bytes - 1}/${bytes}` }
+    const partial =
+      request.headers.range === undefined ? {} : { 'content-range': `bytes ${offset}-${bytes - 1}/${bytes}` }
     response.writeHead(request.headers.range === undefined ? 200 : 206, {
       'content-type': mediaType,
       'content-length': bytes - offset,

@@ -4,6 +4,7 @@
  * header and one chunk in memory; names are kept byte for byte (latin1), because they need not be UTF-8.
  */
 import { MecaError } from '../core/errors.ts'
+import { Cursor } from './cursor.ts'
 
 const BLOCK = 512
 
@@ -25,22 +26,20 @@ const KINDS: Readonly<Record<string, TarKind>> = {
 type Extra = { path?: string; link?: string; bytes?: number }
 
 export class TarReader {
-  readonly #source: AsyncIterator<Uint8Array>
-  #chunk: Uint8Array = new Uint8Array()
-  #at = 0
+  readonly #bytes: Cursor
   #body = 0
   #padding = 0
 
   constructor(source: AsyncIterable<Uint8Array>) {
-    this.#source = source[Symbol.asyncIterator]()
+    this.#bytes = new Cursor(source)
   }
 
   /** The next entry, or undefined after the last. What is left of the one before is skipped. */
   async next(): Promise<TarEntry | undefined> {
-    for await (const _ of this.body()) continue
+    await this.#skip()
     let extra: Extra = {}
     for (;;) {
-      const header = await this.#take(BLOCK)
+      const header = await this.#bytes.take(BLOCK)
       if (header === undefined) return this.#fail('the end mark is missing')
       if (header.every((byte) => byte === 0)) {
         if (Object.keys(extra).length > 0) return this.#fail('a header extension with no entry after it')
@@ -57,11 +56,17 @@ export class TarReader {
   /** The bytes of the current entry that were not read yet. */
   async *body(): AsyncGenerator<Uint8Array> {
     while (this.#body > 0) {
-      const piece = await this.#some(this.#body)
+      const piece = await this.#bytes.some(this.#body)
+      if (piece.length === 0) this.#fail('the stream ends inside an entry')
       this.#body -= piece.length
       yield piece
     }
-    for (; this.#padding > 0; ) this.#padding -= (await this.#some(this.#padding)).length
+    for (; this.#padding > 0;) this.#padding -= (await this.#bytes.some(this.#padding)).length
+  }
+
+  async #skip(): Promise<void> {
+    const rest = this.body()
+    while ((await rest.next()).done !== true) continue
   }
 
   #entry(header: Uint8Array, kind: TarKind, extra: Extra, declared: number): TarEntry {
@@ -103,7 +108,8 @@ export class TarReader {
 
   #merge(before: Extra, now: Extra): Extra {
     for (const key of ['path', 'link', 'bytes'] as const) {
-      if (before[key] !== undefined && now[key] !== undefined) this.#fail(`two header extensions that both set the ${key}`)
+      if (before[key] !== undefined && now[key] !== undefined)
+        this.#fail(`two header extensions that both set the ${key}`)
     }
     return { ...before, ...now }
   }
@@ -118,11 +124,13 @@ export class TarReader {
   #pax(bytes: Uint8Array): Extra {
     const all = Buffer.from(bytes).toString('latin1')
     const extra: Extra = {}
-    for (let at = 0; at < all.length; ) {
-      const digits = /^([1-9][0-9]{0,6}) /.exec(all.slice(at, at + 8))?.[1] ?? this.#fail('a PAX record without a length')
+    for (let at = 0; at < all.length;) {
+      const digits =
+        /^([1-9][0-9]{0,6}) /.exec(all.slice(at, at + 8))?.[1] ?? this.#fail('a PAX record without a length')
       const record = all.slice(at + digits.length + 1, at + Number(digits))
       const split = record.indexOf('=')
-      if (at + Number(digits) > all.length || split < 1 || !record.endsWith('\n')) this.#fail('a PAX record that does not fit')
+      if (at + Number(digits) > all.length || split < 1 || !record.endsWith('\n'))
+        this.#fail('a PAX record that does not fit')
       this.#record(extra, record.slice(0, split), record.slice(split + 1, -1))
       at += Number(digits)
     }
@@ -135,20 +143,18 @@ export class TarReader {
     if (name === undefined) return
     if (extra[name] !== undefined) this.#fail(`a PAX header that sets the ${name} twice`)
     if (name !== 'bytes') extra[name] = value
-    else extra.bytes = /^(0|[1-9][0-9]{0,14})$/.test(value) ? Number(value) : this.#fail('a PAX size that is not a number')
+    else
+      extra.bytes = /^(0|[1-9][0-9]{0,14})$/.test(value) ? Number(value) : this.#fail('a PAX size that is not a number')
   }
 
   /** After the last entry come two zero blocks, and nothing but zeros as padding. */
   async #end(): Promise<undefined> {
-    const second = await this.#take(BLOCK)
+    const second = await this.#bytes.take(BLOCK)
     if (second === undefined || second.some((byte) => byte !== 0)) return this.#fail('half an end mark')
-    for (;;) {
-      const rest = await this.#fill()
-      if (!rest) return undefined
-      if (this.#chunk.some((byte) => byte !== 0)) return this.#fail('bytes after the end mark')
-      this.#at += this.#chunk.length
-      this.#chunk = new Uint8Array()
+    for (let rest = await this.#bytes.some(Infinity); rest.length > 0; rest = await this.#bytes.some(Infinity)) {
+      if (rest.some((byte) => byte !== 0)) return this.#fail('bytes after the end mark')
     }
+    return undefined
   }
 
   /** Octal text, or GNU's base 256 for what does not fit. */
@@ -166,48 +172,13 @@ export class TarReader {
   }
 
   async #padded(bytes: number): Promise<Uint8Array> {
-    const whole = (await this.#take(Math.ceil(bytes / BLOCK) * BLOCK)) ?? this.#fail('the stream ends inside a header')
+    const whole = await this.#bytes.take(Math.ceil(bytes / BLOCK) * BLOCK)
+    if (whole === undefined) return this.#fail('the stream ends inside a header')
     return whole.subarray(0, bytes)
   }
 
-  /** Exactly so many bytes, or undefined at the very end. */
-  async #take(length: number): Promise<Uint8Array | undefined> {
-    if (this.#chunk.length >= length) return this.#cut(length)
-    const whole = new Uint8Array(length)
-    for (let filled = 0; filled < length; ) {
-      if (this.#chunk.length === 0 && !(await this.#fill())) {
-        return filled === 0 ? undefined : this.#fail('the stream ends inside a header')
-      }
-      const piece = this.#cut(Math.min(length - filled, this.#chunk.length))
-      whole.set(piece, filled)
-      filled += piece.length
-    }
-    return whole
-  }
-
-  async #some(most: number): Promise<Uint8Array> {
-    if (this.#chunk.length === 0 && !(await this.#fill())) this.#fail('the stream ends inside an entry')
-    return this.#cut(Math.min(most, this.#chunk.length))
-  }
-
-  async #fill(): Promise<boolean> {
-    while (this.#chunk.length === 0) {
-      const next = await this.#source.next()
-      if (next.done === true) return false
-      this.#chunk = next.value
-    }
-    return true
-  }
-
-  #cut(length: number): Uint8Array {
-    const piece = this.#chunk.subarray(0, length)
-    this.#chunk = this.#chunk.subarray(length)
-    this.#at += length
-    return piece
-  }
-
   #fail(why: string): never {
-    throw new MecaError('invalid_task', `The tar stream is not usable at byte ${this.#at}: ${why}`)
+    throw new MecaError('invalid_task', `The tar stream is not usable at byte ${this.#bytes.at}: ${why}`)
   }
 }
 

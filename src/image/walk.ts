@@ -39,7 +39,10 @@ export class ImageWalk {
 
   #count(layer: string): void {
     if (++this.entries <= this.#caps.entries) return
-    throw new MecaError('too_large', `At layer ${layer} the image has more than ${this.#caps.entries} files, the most allowed`)
+    throw new MecaError(
+      'too_large',
+      `At layer ${layer} the image has more than ${this.#caps.entries} files, the most allowed`,
+    )
   }
 
   /** Why the entry is refused. */
@@ -90,7 +93,8 @@ export class ImageWalk {
   }
 
   #noteSymlink(path: string, target: string): string | undefined {
-    if (target === '' || target.length > this.#caps.pathBytes || target.includes('\0')) return 'a link without a usable target'
+    if (target === '' || target.length > this.#caps.pathBytes || target.includes('\0'))
+      return 'a link without a usable target'
     this.#links.add(path)
     return undefined
   }
@@ -107,14 +111,16 @@ function checkWhiteout(path: string, entry: TarEntry): string | undefined {
   if (!name.startsWith(WHITEOUT)) return undefined
   if (entry.kind !== 'file' || entry.bytes !== 0) return 'a whiteout that is not an empty file'
   const target = name.slice(WHITEOUT.length)
-  const wellFormed = name === OPAQUE || (target !== '' && target !== '.' && target !== '..' && !target.startsWith(WHITEOUT))
+  const wellFormed =
+    name === OPAQUE || (target !== '' && target !== '.' && target !== '..' && !target.startsWith(WHITEOUT))
   return wellFormed ? undefined : 'a malformed whiteout'
 }
 
 /** Readers differ on which of two entries wins; only a folder may be named again. */
 function checkRepeat(path: string, entry: TarEntry, seen: Map<string, TarEntry['kind']>): string | undefined {
   const before = seen.get(path)
-  if (before !== undefined && (before !== 'directory' || entry.kind !== 'directory')) return 'the same path twice in one layer'
+  if (before !== undefined && (before !== 'directory' || entry.kind !== 'directory'))
+    return 'the same path twice in one layer'
   seen.set(path, entry.kind)
   return undefined
 }

@@ -16,8 +16,7 @@ export type Link = { name: string; cid: CID; bytes: number }
 
 /** `bytes` of a file is its content's length; `data` is the part that stands in this very block. */
 export type Node =
-  | { kind: 'file'; bytes: number; data: Uint8Array; links: readonly Link[] }
-  | { kind: 'folder'; links: readonly Link[] }
+  { kind: 'file'; bytes: number; data: Uint8Array; links: readonly Link[] } | { kind: 'folder'; links: readonly Link[] }
 
 /** Text as a CID that this program handles: version 1, sha2-256, raw or dag-pb. Throws `bad_input`. */
 export function parseCid(text: string): CID {
@@ -82,7 +81,14 @@ function decodeUnixfs(bytes: Uint8Array, links: readonly Link[], fail: Fail): No
 function requireNames(links: readonly Link[], fail: Fail): readonly Link[] {
   const seen = new Set<string>()
   for (const { name } of links) {
-    if (name === '' || name === '.' || name === '..' || name.includes('/') || name.includes('\0') || name.length > 255) {
+    if (
+      name === '' ||
+      name === '.' ||
+      name === '..' ||
+      name.includes('/') ||
+      name.includes('\0') ||
+      name.length > 255
+    ) {
       return fail(`a folder entry may not be called ${JSON.stringify(name.slice(0, 80))}`)
     }
     if (seen.has(name)) return fail(`two entries are called ${JSON.stringify(name)}`)

@@ -63,7 +63,13 @@ export async function fetchAll(blocks: Blocks, session: Session, root: CID, opti
   if (near !== undefined) await walk.stream(near, root)
   await walk.collect(root)
   const { fetchedBytes } = session
-  return { cid: root.toString(), bytes: tally.bytes, blocks: tally.seen.size, fetchedBytes, streamedBytes: walk.streamedBytes }
+  return {
+    cid: root.toString(),
+    bytes: tally.bytes,
+    blocks: tally.seen.size,
+    fetchedBytes,
+    streamedBytes: walk.streamedBytes,
+  }
 }
 
 class Walk {

@@ -3,7 +3,7 @@
  * unread, writing waits while too much is unsent. (The stream's own iterator reads on without an end.)
  */
 import type { Stream } from '@libp2p/interface'
-import { MecaError } from '../core/errors.ts'
+import { asMecaError, MecaError } from '../core/errors.ts'
 
 /** Unread bytes beyond which the peer is asked to pause: a few blocks, so that the next is there when one is done. */
 const HIGH_WATER = 4 * 2 ** 20
@@ -50,7 +50,7 @@ class Intake {
   #chunks: Uint8Array[] = []
   #unread = 0
   #ended = false
-  #error: unknown
+  #error: Error | undefined
   #wake = Promise.withResolvers<void>()
   readonly #stream: Stream
   readonly #signal: AbortSignal
@@ -64,7 +64,7 @@ class Intake {
     stream.addEventListener('message', (event) => this.#arrive(event.data.subarray()), options)
     stream.addEventListener('remoteCloseWrite', () => this.#end(undefined), options)
     stream.addEventListener('close', (event) => this.#end(event.error), options)
-    signal.addEventListener('abort', () => this.#end(signal.reason), options)
+    signal.addEventListener('abort', () => this.#end(asMecaError(signal.reason)), options)
     this.#ended = stream.remoteWriteStatus === 'closed'
   }
 
@@ -93,7 +93,7 @@ class Intake {
     this.#wake.resolve()
   }
 
-  #end(error: unknown): void {
+  #end(error: Error | undefined): void {
     this.#ended = true
     this.#error ??= error
     this.#wake.resolve()

@@ -6,7 +6,18 @@ import { importFolder } from './add.ts'
 import { parseCid } from './dag.ts'
 import { fetchAll, localBlocks } from './fetch.ts'
 import { PATIENCE, Session, type Patience } from './session.ts'
-import type { Added, AddOptions, Blocks, CatOptions, Entry, Fetched, FetchOptions, FileEntry, Ipfs, Stat } from './store.ts'
+import type {
+  Added,
+  AddOptions,
+  Blocks,
+  CatOptions,
+  Entry,
+  Fetched,
+  FetchOptions,
+  FileEntry,
+  Ipfs,
+  Stat,
+} from './store.ts'
 import { content, find, list, stat } from './tree.ts'
 
 export function makeIpfs(blocks: Blocks, patience: Patience = PATIENCE): Ipfs {
@@ -73,7 +84,8 @@ class BlockIpfs implements Ipfs {
   }
 
   async has(cid: string, signal: AbortSignal): Promise<boolean> {
-    for await (const { bytes } of localBlocks(this.#blocks, parseCid(cid), signal)) if (bytes === undefined) return false
+    for await (const { bytes } of localBlocks(this.#blocks, parseCid(cid), signal))
+      if (bytes === undefined) return false
     return true
   }
 

@@ -1,15 +1,15 @@
 /**
- * `/meca/blocks/1`: a peer's blocks as one ordered stream. One request a stream: either every inner node under a root,
- * or a list of blocks; the answer is one frame a block, in that order, and the end of the stream. The asker checks
- * every frame against the CID that is due, so a lying peer is found at its first lie.
+ * `/meca/blocks/1`: a peer's blocks as one ordered stream. One request a stream, as lines of text: `nodes` and a root
+ * for every inner node under it, or `blocks` and one CID a line. The answer is one frame a block, in that order, and
+ * the end of the stream. The asker checks every frame against the CID that is due, so that a lying peer is found at its
+ * first lie.
  * Blocks are public by nature (bitswap serves the same), so anybody may ask.
  */
 import type { Libp2p, Stream } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { CID } from 'multiformats/cid'
-import { z } from 'zod'
-import { zCid } from '../core/units.ts'
+import { MecaError } from '../core/errors.ts'
 import { DAG_PB, decodeNode, parseCid } from './dag.ts'
 import { readFrames, writeFrame } from './frames.ts'
 import * as limits from './limits.ts'
@@ -18,12 +18,8 @@ import type { BlockRequest } from './store.ts'
 export const BLOCKS_PROTOCOL = '/meca/blocks/1'
 
 /** How long one answer may take: as many blocks as one request can name, at the slowest rate we wait for. */
-const ANSWER_MS = limits.GRACE_MS + (limits.MAX_REQUEST_CIDS * limits.MAX_BLOCK_BYTES * 1000) / limits.MIN_BYTES_PER_SECOND
-
-const zRequest = z.union([
-  z.strictObject({ nodes: zCid }),
-  z.strictObject({ blocks: z.array(zCid).min(1).max(limits.MAX_REQUEST_CIDS) }),
-])
+const ANSWER_MS =
+  limits.GRACE_MS + (limits.MAX_REQUEST_CIDS * limits.MAX_BLOCK_BYTES * 1000) / limits.MIN_BYTES_PER_SECOND
 
 type Read = (cid: CID, signal: AbortSignal) => Promise<Uint8Array | undefined>
 
@@ -43,7 +39,9 @@ export async function serveBlocks(libp2p: Libp2p, read: Read): Promise<() => Pro
       open--
     }
   }
-  await libp2p.handle(BLOCKS_PROTOCOL, (stream) => void answer(stream), { maxInboundStreams: limits.MAX_STREAMS_PER_PEER })
+  await libp2p.handle(BLOCKS_PROTOCOL, (stream) => void answer(stream), {
+    maxInboundStreams: limits.MAX_STREAMS_PER_PEER,
+  })
   return async () => {
     closing.abort()
     await libp2p.unhandle(BLOCKS_PROTOCOL)
@@ -52,21 +50,34 @@ export async function serveBlocks(libp2p: Libp2p, read: Read): Promise<() => Pro
 
 async function answerOne(stream: Stream, read: Read, signal: AbortSignal): Promise<void> {
   for await (const frame of readFrames(stream, limits.MAX_REQUEST_BYTES, signal)) {
-    const request = zRequest.parse(JSON.parse(Buffer.from(frame ?? []).toString()))
-    for await (const block of 'nodes' in request ? nodes(parseCid(request.nodes), read, signal) : each(request.blocks, read, signal)) {
-      await writeFrame(stream, block, signal)
-    }
+    const request = parseRequest(frame ?? new Uint8Array())
+    const answer = 'nodes' in request ? nodes(request.nodes, read, signal) : each(request.blocks, read, signal)
+    for await (const block of answer) await writeFrame(stream, block, signal)
     break
   }
   await stream.close({ signal })
 }
 
-async function* each(cids: readonly string[], read: Read, signal: AbortSignal): AsyncGenerator<Uint8Array | undefined> {
+function parseRequest(frame: Uint8Array): BlockRequest {
+  const [kind, ...lines] = Buffer.from(frame).toString().split('\n')
+  const [first, ...more] = lines.map(parseCid)
+  if (kind === 'nodes' && first !== undefined && more.length === 0) return { nodes: first }
+  if (kind === 'blocks' && first !== undefined && more.length < limits.MAX_REQUEST_CIDS)
+    return { blocks: [first, ...more] }
+  throw new MecaError('protocol', `A block request is malformed, or names more than ${limits.MAX_REQUEST_CIDS} blocks`)
+}
+
+function encodeRequest(request: BlockRequest): Uint8Array {
+  const lines = 'nodes' in request ? ['nodes', request.nodes] : ['blocks', ...request.blocks]
+  return Buffer.from(lines.join('\n'))
+}
+
+async function* each(cids: readonly CID[], read: Read, signal: AbortSignal): AsyncGenerator<Uint8Array | undefined> {
   let next: Promise<Uint8Array | undefined> | undefined
-  for (const [i, text] of cids.entries()) {
-    const block = await (next ?? read(parseCid(text), signal))
+  for (const [i, cid] of cids.entries()) {
+    const block = await (next ?? read(cid, signal))
     const following = cids[i + 1]
-    next = following === undefined ? undefined : read(parseCid(following), signal)
+    next = following === undefined ? undefined : read(following, signal)
     // Awaited in the next turn, or not at all when the asker has gone.
     next?.catch(() => {})
     yield block
@@ -99,8 +110,7 @@ export async function* askBlocks(
 ): AsyncGenerator<Uint8Array | undefined> {
   const stream = await libp2p.dialProtocol(target(provider), BLOCKS_PROTOCOL, { signal })
   try {
-    const body = 'nodes' in request ? { nodes: request.nodes.toString() } : { blocks: request.blocks.map(String) }
-    await writeFrame(stream, Buffer.from(JSON.stringify(body)), signal)
+    await writeFrame(stream, encodeRequest(request), signal)
     yield* readFrames(stream, limits.MAX_BLOCK_BYTES, signal)
     await stream.close({ signal })
   } finally {

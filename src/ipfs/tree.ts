@@ -14,7 +14,8 @@ export type Found = { cid: CID; node: Node }
 /** The node at `CID/name/name`. */
 export async function find(session: Session, path: string): Promise<Found> {
   const [root = '', ...names] = path.split('/')
-  if (names.length > MAX_DEPTH) throw new MecaError('bad_input', `A path may have ${MAX_DEPTH} names, this has ${names.length}`)
+  if (names.length > MAX_DEPTH)
+    throw new MecaError('bad_input', `A path may have ${MAX_DEPTH} names, this has ${names.length}`)
   let cid = parseCid(root)
   let node = await session.node(cid)
   for (const name of names) {
@@ -25,7 +26,8 @@ export async function find(session: Session, path: string): Promise<Found> {
 }
 
 function requireChild(node: Node, name: string, path: string): Link {
-  if (node.kind !== 'folder') throw new MecaError('not_found', `${path}: what should hold ${JSON.stringify(name)} is a file`)
+  if (node.kind !== 'folder')
+    throw new MecaError('not_found', `${path}: what should hold ${JSON.stringify(name)} is a file`)
   const link = node.links.find((l) => l.name === name)
   if (link === undefined) throw new MecaError('not_found', `${path}: there is no ${JSON.stringify(name)}`)
   return link

@@ -19,36 +19,46 @@ function opener(layouts: ReadonlyMap<string, ImageLayout>): OpenBlob {
   }
 }
 
-test('docker pulls a bare image whole and of its next version only the new layer', { skip: s.noDocker, timeout: 120_000 }, async () => {
-  await using work = s.tempFolder()
-  const base = s.random(300_000)
-  const ids = [await s.buildImage({ base, greeting: Buffer.from('one') }), await s.buildImage({ base, greeting: Buffer.from('two') })]
-  const layouts = new Map<string, ImageLayout>()
-  for (const [i, cid] of [CID, OTHER].entries()) {
-    const workFolder = join(work.path, String(i))
-    layouts.set(cid, await archiveToLayout(await s.save(ids[i] ?? ''), { workFolder, signal: s.soon() }))
-  }
-  for (const id of ids) await s.forget(id)
-  const registry = await startRegistry(opener(layouts))
-  const pulled: string[] = []
-  try {
-    for (const [i, [cid, layout]] of [...layouts].entries()) {
-      const verified = await verifyImage(s.readerOf(layout), { signal: s.soon() })
-      assert.equal(verified.imageId, ids[i], 'the config stayed byte for byte')
-      const allowed = registry.allow(cid, verified)
-      pulled.push(allowed.reference)
-      await s.pull(allowed.reference)
-      assert.equal(await s.imageId(allowed.reference), verified.imageId)
-      assert.equal(await s.run(verified.imageId), i === 0 ? 'one' : 'two')
-      const asked = verified.layers.filter(({ digest }) => allowed.served.has(digest))
-      const fresh = i === 0 ? verified.layers : verified.layers.slice(-1)
-      assert.deepEqual(asked.map(({ digest }) => digest), fresh.map(({ digest }) => digest))
-      for (const { digest, size } of asked) assert.deepEqual(allowed.served.get(digest), { requests: 1, bytes: size })
-      allowed.end()
+test(
+  'docker pulls a bare image whole and of its next version only the new layer',
+  { skip: s.noDocker, timeout: 120_000 },
+  async () => {
+    await using work = s.tempFolder()
+    const base = s.random(300_000)
+    const ids = [
+      await s.buildImage({ base, greeting: Buffer.from('one') }),
+      await s.buildImage({ base, greeting: Buffer.from('two') }),
+    ]
+    const layouts = new Map<string, ImageLayout>()
+    for (const [i, cid] of [CID, OTHER].entries()) {
+      const workFolder = join(work.path, String(i))
+      layouts.set(cid, await archiveToLayout(await s.save(ids[i] ?? ''), { workFolder, signal: s.soon() }))
     }
-  } finally {
-    await registry.close()
-    for (const reference of pulled) await s.forget(reference)
     for (const id of ids) await s.forget(id)
-  }
-})
+    const registry = await startRegistry(opener(layouts))
+    const pulled: string[] = []
+    try {
+      for (const [i, [cid, layout]] of [...layouts].entries()) {
+        const verified = await verifyImage(s.readerOf(layout), { signal: s.soon() })
+        assert.equal(verified.imageId, ids[i], 'the config stayed byte for byte')
+        const allowed = registry.allow(cid, verified)
+        pulled.push(allowed.reference)
+        await s.pull(allowed.reference)
+        assert.equal(await s.imageId(allowed.reference), verified.imageId)
+        assert.equal(await s.run(verified.imageId), i === 0 ? 'one' : 'two')
+        const asked = verified.layers.filter(({ digest }) => allowed.served.has(digest))
+        const fresh = i === 0 ? verified.layers : verified.layers.slice(-1)
+        assert.deepEqual(
+          asked.map(({ digest }) => digest),
+          fresh.map(({ digest }) => digest),
+        )
+        for (const { digest, size } of asked) assert.deepEqual(allowed.served.get(digest), { requests: 1, bytes: size })
+        allowed.end()
+      }
+    } finally {
+      await registry.close()
+      for (const reference of pulled) await s.forget(reference)
+      for (const id of ids) await s.forget(id)
+    }
+  },
+)

@@ -7,12 +7,13 @@ import { existsSync, mkdtempSync } from 'node:fs'
 import { readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
 import Docker from 'dockerode'
 import { pack } from 'tar-stream'
 import { blobPath, describeImage, digestOf, MEDIA, thisPlatform, type Descriptor } from '../../src/image/layout.ts'
 import type { ImageLayout } from '../../src/image/oci.ts'
-import type { ReadFile } from '../../src/image/verify.ts'
+import type { ReadFile } from '../../src/image/layer.ts'
 
 export const soon = (ms = 20_000): AbortSignal => AbortSignal.timeout(ms)
 
@@ -72,7 +73,8 @@ export function pax(records: Readonly<Record<string, string>>, type = 'x'): Buff
 
 function paxRecord(key: string, value: string): string {
   const rest = ` ${key}=${value}\n`
-  const length = (n: number): number => (String(n).length + rest.length === n ? n : length(String(n).length + rest.length))
+  const length = (n: number): number =>
+    String(n).length + rest.length === n ? n : length(String(n).length + rest.length)
   return length(rest.length) + rest
 }
 
@@ -98,18 +100,22 @@ export function layoutOf(tars: readonly Uint8Array[], change: Change = {}): File
     files.set(blobPath(digest), bytes)
     return { mediaType, digest, size: bytes.length }
   }
-  const packed = change.layers ?? tars.map((t) => ({ packed: gzipSync(t) as Uint8Array }))
+  const packed = change.layers ?? tars.map((t) => ({ packed: gzipSync(t) }))
   const layers = packed.map((layer) => put(layer.packed, ('mediaType' in layer && layer.mediaType) || MEDIA.layerGzip))
   const diffIds = packed.map((layer, i) => ('diffId' in layer && layer.diffId) || digestOf(tars[i] ?? new Uint8Array()))
   const platform = thisPlatform()
   const config = { ...platform, config: { Cmd: ['/a'] }, rootfs: { type: 'layers', diff_ids: diffIds } }
   const configBlob = put(Buffer.from(JSON.stringify(change.config?.(config) ?? config)), MEDIA.config)
   const right = describeImage(configBlob, layers, platform)
-  const manifest: Record<string, unknown> = JSON.parse(Buffer.from(right.manifest).toString())
+  const manifest = parse(right.manifest)
   const manifestBlob = put(Buffer.from(JSON.stringify(change.manifest?.(manifest) ?? manifest)), MEDIA.manifest)
-  const index: Record<string, unknown> = { ...JSON.parse(Buffer.from(right.index).toString()), manifests: [{ ...manifestBlob, platform }] }
+  const index = { ...parse(right.index), manifests: [{ ...manifestBlob, platform }] }
   files.set('index.json', Buffer.from(JSON.stringify(change.index?.(index) ?? index)))
   return files
+}
+
+function parse(json: Uint8Array): Record<string, unknown> {
+  return JSON.parse(Buffer.from(json).toString()) as Record<string, unknown>
 }
 
 export function reader(files: Files): ReadFile {
@@ -141,27 +147,30 @@ export const LABEL = 'org.meca.test.image'
 /** Builds an image `FROM scratch` with busybox and one layer for each file; resolves to its id. */
 export async function buildImage(files: Readonly<Record<string, Uint8Array>>): Promise<string> {
   const names = Object.keys(files)
-  const lines = ['FROM scratch', `LABEL ${LABEL}=1`, 'COPY busybox /bin/busybox', ...names.map((n) => `COPY ${n} /data/${n}`)]
+  const lines = [
+    'FROM scratch',
+    `LABEL ${LABEL}=1`,
+    'COPY busybox /bin/busybox',
+    ...names.map((n) => `COPY ${n} /data/${n}`),
+  ]
   const context = pack()
   context.entry({ name: 'Dockerfile' }, [...lines, 'CMD ["/bin/busybox", "cat", "/data/greeting"]'].join('\n'))
   context.entry({ name: 'busybox', mode: 0o755, mtime: new Date(0) }, await readFile('/bin/busybox'))
   for (const name of names) context.entry({ name, mtime: new Date(0) }, Buffer.from(files[name] ?? []))
   context.finalize()
-  const progress = await docker.buildImage(context, { forcerm: true })
-  const events = await follow(progress)
+  const events = await follow(await docker.buildImage(Readable.from(context), { forcerm: true }))
   const id = events.map((event) => event.aux?.ID).findLast((value) => value !== undefined)
   if (id === undefined) throw new Error(`the build failed: ${JSON.stringify(events.at(-1))}`)
   return id
 }
 
 export async function save(image: string): Promise<AsyncIterable<Uint8Array>> {
-  const stream = await docker.getImage(image).get()
-  return stream as AsyncIterable<Buffer>
+  return (await docker.getImage(image).get()) as AsyncIterable<Buffer>
 }
 
 /** What `docker pull` prints, one line for each event. Throws where the pull failed. */
 export async function pull(reference: string): Promise<string[]> {
-  const events = await follow(await docker.pull(reference, {}))
+  const events = await follow(await docker.pull(reference))
   const failed = events.find((event) => event.error !== undefined)
   if (failed !== undefined) throw new Error(failed.error)
   return events.map((event) => `${event.id ?? ''} ${event.status ?? ''}`)
@@ -172,7 +181,11 @@ export async function imageId(reference: string): Promise<string> {
 }
 
 export async function run(image: string): Promise<string> {
-  const container = await docker.createContainer({ Image: image, Labels: { [LABEL]: '1' }, HostConfig: { NetworkMode: 'none' } })
+  const container = await docker.createContainer({
+    Image: image,
+    Labels: { [LABEL]: '1' },
+    HostConfig: { NetworkMode: 'none' },
+  })
   try {
     await container.start()
     await container.wait()
@@ -185,14 +198,18 @@ export async function run(image: string): Promise<string> {
 
 /** Removes an image whatever refers to it; one that is gone already is as wanted. */
 export async function forget(image: string): Promise<void> {
-  await docker.getImage(image).remove({ force: true }).catch(() => {})
+  await docker
+    .getImage(image)
+    .remove({ force: true })
+    .catch(() => {})
 }
 
 type BuildEvent = { id?: string; status?: string; error?: string; aux?: { ID?: string } }
 
 function follow(progress: NodeJS.ReadableStream): Promise<BuildEvent[]> {
   return new Promise((resolve, reject) => {
-    docker.modem.followProgress(progress, (error, events: BuildEvent[]) => (error ? reject(error) : resolve(events)))
+    const done = (error: Error | null, events: BuildEvent[]): void => (error === null ? resolve(events) : reject(error))
+    docker.modem.followProgress(progress, done)
   })
 }
 
