@@ -1,0 +1,90 @@
+/** What the developer's calls take and answer. */
+import { z } from 'zod'
+import type { Manifest } from '../task/package.ts'
+import { address, amount, anyAddress, count, folder, hash, milliseconds, money, output, resources } from './values.ts'
+
+const format = z.string().max(40)
+const buildArgs = z.record(z.string().max(200), z.string().max(10_000))
+
+export const checkRequest = z.strictObject({ dir: folder, format: format.exactOptional() })
+export const testRequest = z.strictObject({
+  dir: folder,
+  format: format.exactOptional(),
+  buildArgs: buildArgs.exactOptional(),
+  input: z.base64().exactOptional(),
+})
+export const publishRequest = z.strictObject({
+  dir: folder,
+  fee: amount,
+  token: anyAddress.exactOptional(),
+  name: z.string().max(63).exactOptional(),
+  version: z.string().max(32).exactOptional(),
+  format: format.exactOptional(),
+  payee: anyAddress.exactOptional(),
+  determinism: z.enum(['exact', 'none']).exactOptional(),
+  buildArgs: buildArgs.exactOptional(),
+  skipTest: z.boolean().exactOptional(),
+})
+
+const findings = z.array(
+  z.object({ level: z.enum(['error', 'warning']), where: z.string(), what: z.string(), cure: z.string() }),
+)
+export const checkReport = z
+  .object({ dir: z.string(), format: z.string(), ok: z.boolean(), findings })
+  .meta({ id: 'CheckReport' })
+export const testReport = z
+  .object({
+    dir: z.string(),
+    format: z.string(),
+    ok: z.boolean(),
+    findings,
+    imageId: z.string(),
+    resources,
+    buildMs: milliseconds,
+    startMs: milliseconds,
+    runMs: milliseconds,
+    httpStatus: count.exactOptional(),
+    output,
+    sameAsExample: z.boolean().exactOptional(),
+    expected: output.exactOptional(),
+    logTail: z.string(),
+  })
+  .meta({ id: 'TestReport' })
+
+export const published = z
+  .object({
+    task: hash,
+    cid: z.string(),
+    name: z.string(),
+    version: z.string(),
+    format: z.string(),
+    fee: money,
+    token: address,
+    developer: address,
+    tx: hash,
+    gas: money,
+    bytes: count,
+    newBytes: count,
+  })
+  .meta({ id: 'Published' })
+
+export const taskSummary = z
+  .object({
+    task: hash,
+    cid: z.string(),
+    name: z.string(),
+    version: z.string(),
+    developer: address,
+    fee: money,
+    token: address,
+    retired: z.boolean(),
+  })
+  .meta({ id: 'TaskSummary' })
+/** task.json as it is in the package, where the fee is text. It was checked when it was fetched. */
+type ManifestText = Omit<Manifest, 'fee'> & { fee: string }
+const manifest = z
+  .custom<ManifestText>((value) => typeof value === 'object' && value !== null)
+  .meta({ id: 'Manifest', override: { type: 'object', description: "The package's task.json" } })
+export const taskDetails = taskSummary
+  .extend({ payee: address, manifest, atHand: z.boolean() })
+  .meta({ id: 'TaskDetails' })

@@ -1,0 +1,70 @@
+/** The calls that look at money or move it. */
+import { z } from 'zod'
+import { call } from './call.ts'
+import * as money from './money-schemas.ts'
+import { hash } from './values.ts'
+
+const ofChannel = z.strictObject({ channel: hash })
+
+export const moneyCalls = {
+  wallet: call({
+    id: 'wallet',
+    method: 'GET',
+    path: '/v1/wallet',
+    summary: "This node's address and balances",
+    answer: money.walletInfo,
+    run: (api, _args, { signal }) => api.money.wallet(signal),
+  }),
+  listChannels: call({
+    id: 'listChannels',
+    method: 'GET',
+    path: '/v1/channels',
+    summary: 'Channels of this node, as client and as host',
+    answer: z.array(money.channelSummary),
+    run: (api, _args, { signal }) => api.money.channels(signal),
+  }),
+  openChannel: call({
+    id: 'openChannel',
+    method: 'POST',
+    path: '/v1/channels',
+    summary: 'Locks money for one host',
+    body: money.openRequest,
+    answer: money.channelSummary,
+    run: (api, { host: address, deposit }, { signal }) => api.money.open(address, deposit, signal),
+  }),
+  closeChannel: call({
+    id: 'closeChannel',
+    method: 'POST',
+    path: '/v1/channels/{channel}/close',
+    summary: 'Ends a channel; sent again after its delay, it collects the rest',
+    params: ofChannel,
+    answer: money.channelSummary,
+    run: (api, { channel }, { signal }) => api.money.close(channel, signal),
+  }),
+  claim: call({
+    id: 'claim',
+    method: 'POST',
+    path: '/v1/claim',
+    summary: 'Collects what clients vouched for',
+    body: money.claimRequest,
+    answer: money.claimReport,
+    run: (api, options, { signal }) => api.money.claim(options, signal),
+  }),
+  withdraw: call({
+    id: 'withdraw',
+    method: 'POST',
+    path: '/v1/withdraw',
+    summary: "Brings this address's credits out of the contract",
+    body: money.withdrawRequest,
+    answer: money.withdrawReport,
+    run: (api, options, { signal }) => api.money.withdraw(options, signal),
+  }),
+  reconcile: call({
+    id: 'reconcile',
+    method: 'GET',
+    path: '/v1/reconcile',
+    summary: 'Whether both ledgers and the chain agree, to the last unit',
+    answer: money.reconcileReport,
+    run: (api, _args, { signal }) => api.money.reconcile(signal),
+  }),
+}

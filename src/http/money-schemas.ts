@@ -1,0 +1,46 @@
+/** What the money calls take and answer. */
+import { z } from 'zod'
+import { address, amount, anyAddress, count, hash, milliseconds, money, token } from './values.ts'
+
+export const openRequest = z.strictObject({ host: anyAddress, deposit: amount })
+export const claimRequest = z.strictObject({ channel: hash.exactOptional() })
+export const withdrawRequest = z.strictObject({ token: anyAddress.exactOptional() })
+
+const balances = z.array(z.object({ token, wallet: money, credit: money, locked: money }))
+export const walletInfo = z.object({ address, balances }).meta({ id: 'WalletInfo' })
+
+const sums = z.object({ jobs: count, host: money, developer: money }).meta({ id: 'Sums' })
+export const channelSummary = z
+  .object({
+    channel: hash,
+    side: z.enum(['client', 'host']),
+    client: address,
+    host: address,
+    token: address,
+    state: z.enum(['opening', 'open', 'closing', 'closed']),
+    closesAt: milliseconds.exactOptional(),
+    deposit: money,
+    vouched: money,
+    billed: money,
+    claimed: money,
+    refundable: money,
+    rows: z.array(z.object({ task: hash, cid: z.string(), vouched: sums, billed: sums, claimed: sums })),
+  })
+  .meta({ id: 'ChannelSummary' })
+
+export const claimReport = z
+  .object({ tx: hash.nullable(), gas: money, rows: count, host: money, developer: money, token: address })
+  .meta({ id: 'ClaimReport' })
+export const withdrawReport = z
+  .object({ tx: hash.nullable(), gas: money, amount: money, to: address, token: address })
+  .meta({ id: 'WithdrawReport' })
+const line = z.object({
+  channel: hash,
+  task: hash,
+  what: z.string(),
+  ledger: money,
+  chain: money,
+  difference: money,
+  ok: z.boolean(),
+})
+export const reconcileReport = z.object({ ok: z.boolean(), lines: z.array(line) }).meta({ id: 'ReconcileReport' })
