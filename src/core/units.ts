@@ -13,7 +13,7 @@ export type Hex = `0x${string}`
 export const MAX_AMOUNT = 2n ** 96n - 1n
 
 /** The address that stands for the chain's own currency. */
-export const NATIVE = '0x0000000000000000000000000000000000000000'
+export const NATIVE: Hex = '0x0000000000000000000000000000000000000000'
 
 const AMOUNT = /^(0|[1-9][0-9]{0,28})$/
 

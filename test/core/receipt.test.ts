@@ -93,7 +93,7 @@ test('a receipt cannot borrow the proof or the signature of another batch', () =
 
 test('second preimage: an inner node is no leaf, because a leaf hashes 352 bytes and a node 64', () => {
   const [left, right] = [receiptHash(receiptOf(0)), receiptHash(receiptOf(1))]
-  const pair = [left, right].sort(Buffer.compare)
+  const pair = [left, right].sort((a, b) => Buffer.compare(a, b))
   const [one] = batch(2)
   assert.ok(one !== undefined)
   const root = keccak(Buffer.concat(pair))
