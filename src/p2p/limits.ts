@@ -39,6 +39,8 @@ export const FRAME = {
 export const STREAM = {
   /** Bytes that arrived and were not read before the sender is told to stop. */
   pauseAboveBytes: 1 * MIB,
+  /** Bytes that may wait for the line before a writer waits: a few round trips of a fast local link. */
+  writeAheadBytes: 512 * KIB,
   /** Largest flow-control window: 2 MiB fill a link of 100 MB/s over 20 ms of round trip. */
   windowBytes: 2 * MIB,
   /** Over twice the window: a window may arrive after a pause, and a second one after a resume that paused again. */
@@ -109,18 +111,22 @@ export const OFFERS = {
   /** New offers a second from one signing peer (one in five seconds), and how many at once. */
   perSecond: 0.2,
   burst: 5,
-  /** Messages a second that one neighbour may hand us: more than an honest one takes itself; beyond it is banned. */
-  neighbourPerSecond: 300,
-  neighbourBurst: 900,
-  /** The same in bytes of its gossip stream, which counts what is dropped unread too; beyond it is banned. */
-  neighbourBytesPerSecond: 1 * MIB,
-  neighbourBurstBytes: 4 * MIB,
+  /**
+   * What we look at and pass on in all, in bytes a second; a message counts at least `minCostBytes`, for its signature.
+   * A market of 1,000 hosts that publish 2 KiB every 30 s needs 70 KiB.
+   */
+  totalBytesPerSecond: 128 * KIB,
+  totalBurstBytes: 256 * KIB,
+  minCostBytes: 1 * KIB,
+  /** What one neighbour may hand us: twice what an honest one passes on itself; beyond it the neighbour is banned. */
+  neighbourPerSecond: 250,
+  neighbourBurst: 500,
+  /** The same for all bytes of its gossip stream, which counts what no validator sees. */
+  neighbourBytesPerSecond: 256 * KIB,
+  neighbourBurstBytes: 1 * MIB,
   watchMs: 500,
   /** One gossip packet: an answer may hold many offers; a larger one ends that neighbour's gossip. */
   maxPacketBytes: 1 * MIB,
-  /** Messages a second in all that we look at. */
-  totalPerSecond: 200,
-  totalBurst: 800,
   /** Answer to "which offers do you know": at most this many and this many bytes, newest first. */
   maxPullOffers: 500,
   maxPullBytes: 2 * MIB,

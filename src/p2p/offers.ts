@@ -95,7 +95,7 @@ function topicValidator(
 ): (source: { toString(): string }, message: Message) => Promise<TopicValidatorResult> {
   const neighbours = new Budget(OFFERS.neighbourPerSecond, OFFERS.neighbourBurst)
   const authors = new Budget(OFFERS.perSecond, OFFERS.burst)
-  const total = new Budget(OFFERS.totalPerSecond, OFFERS.totalBurst)
+  const total = new Budget(OFFERS.totalBytesPerSecond, OFFERS.totalBurstBytes)
   const verdict = async (via: string, message: Message): Promise<Verdict> => {
     const now = performance.now()
     if (!neighbours.take(via, now)) {
@@ -104,7 +104,8 @@ function topicValidator(
     }
     if (message.type !== 'signed' || message.data.byteLength > OFFERS.maxOfferBytes) return 'reject'
     const author = message.from.toString()
-    if (!total.take('', now) || !authors.take(author, now)) return 'ignore'
+    const costBytes = Math.max(OFFERS.minCostBytes, message.data.byteLength)
+    if (!authors.take(author, now) || !total.take('all', now, costBytes)) return 'ignore'
     const offer = decodeOffer(message.data)
     return offer === undefined ? 'reject' : judge(offer, { via, author })
   }

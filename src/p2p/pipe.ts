@@ -70,13 +70,12 @@ export class Pipe {
   /** Hands the parts over; returns a promise only when the caller should wait for room. */
   write(parts: readonly Uint8Array[]): Promise<void> | undefined {
     if (this.#isClosed) return Promise.reject(this.#reason ?? goneError())
-    let room = true
     try {
-      for (const part of parts) room = this.#stream.send(part)
+      for (const part of parts) this.#stream.send(part)
     } catch (cause) {
       return Promise.reject(this.#reason ?? goneError(cause))
     }
-    return room ? undefined : this.#drained()
+    return this.#stream.writeBufferLength <= STREAM.writeAheadBytes ? undefined : this.#drained()
   }
 
   /** Tells the idle deadline that work goes on although the peer has nothing to say, as in a long upload. */
@@ -159,10 +158,13 @@ export class Pipe {
     this.#writers.clear()
   }
 
-  /** libp2p's own onDrain() resolves at once after its first use, so the event is watched here. */
+  /**
+   * Waits until half of what may lie ahead is gone: a writer that waited for all of it would leave the line idle between
+   * its writes. libp2p's own onDrain() resolves at once after its first use, so the event is watched here.
+   */
   async #drained(): Promise<void> {
     this.#blockedSinceMs ??= performance.now()
-    while (!this.#isClosed && this.#stream.writableNeedsDrain) {
+    while (!this.#isClosed && this.#stream.writeBufferLength > STREAM.writeAheadBytes / 2) {
       await new Promise<void>((resolve) => this.#writers.add(resolve))
       // The queue goes on in a microtask after the event; only then is it known whether it filled up again.
       await Promise.resolve()

@@ -68,15 +68,23 @@ function raw(json: string | Buffer, options: { length?: number; headerBytes?: nu
 
 test('what is encoded is parsed again, wherever the bytes are split', () => {
   fc.assert(
-    fc.property(fc.array(message, { minLength: 1, maxLength: 5 }), fc.array(fc.nat(), { maxLength: 12 }), (messages, cuts) => {
-      assert.deepEqual(parseAll(split(bytesOf(messages), cuts)).map(plain), messages.map(plain))
-    }),
+    fc.property(
+      fc.array(message, { minLength: 1, maxLength: 5 }),
+      fc.array(fc.nat(), { maxLength: 12 }),
+      (messages, cuts) => {
+        assert.deepEqual(parseAll(split(bytesOf(messages), cuts)).map(plain), messages.map(plain))
+      },
+    ),
     { numRuns: 300 },
   )
 })
 
 test('frames fed one byte at a time come out whole', () => {
-  const messages = [1, 2, 3].map((type) => ({ type, header: { n: type, text: 'é☃' }, attachments: [Buffer.from('abc')] }))
+  const messages = [1, 2, 3].map((type) => ({
+    type,
+    header: { n: type, text: 'é☃' },
+    attachments: [Buffer.from('abc')],
+  }))
   const chunks = [...bytesOf(messages)].map((b) => Uint8Array.of(b))
   assert.deepEqual(parseAll(chunks).map(plain), messages.map(plain))
 })
@@ -126,7 +134,9 @@ const lies: Record<string, Buffer> = {
   'half a byte of attachment': raw('{"a":[0.5,0.5]}', { tail: Buffer.from('x') }),
   'a length in words': raw('{"a":["1"]}', { tail: Buffer.from('x') }),
   'lengths that are no list': raw('{"a":{"length":1}}', { tail: Buffer.from('x') }),
-  'more attachments than allowed': raw(JSON.stringify({ a: Array.from({ length: FRAME.maxAttachments + 1 }, () => 0) })),
+  'more attachments than allowed': raw(
+    JSON.stringify({ a: Array.from({ length: FRAME.maxAttachments + 1 }, () => 0) }),
+  ),
   'no JSON': raw('{'),
   'a list for a header': raw('[]'),
   'null for a header': raw('null'),

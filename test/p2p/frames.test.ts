@@ -27,11 +27,15 @@ async function pair(t: TestContext, options: FrameStreamOptions = {}): Promise<[
 test('messages arrive in order with their attachments, both ways', async (t) => {
   const [here, there] = await pair(t)
   const big = Buffer.alloc(1024 ** 2, 'x')
-  for (let n = 0; n < 500; n++) void here.send(1, { n, text: 'é' }, n % 100 === 0 ? [big, Buffer.from(`tail ${n}`)] : [])
+  for (let n = 0; n < 500; n++)
+    void here.send(1, { n, text: 'é' }, n % 100 === 0 ? [big, Buffer.from(`tail ${n}`)] : [])
   for (let n = 0; n < 500; n++) {
     const frame = await there.next()
     assert.equal(frame?.header.n, n)
-    assert.deepEqual(frame.attachments.map((a) => a.byteLength), n % 100 === 0 ? [big.length, `tail ${n}`.length] : [])
+    assert.deepEqual(
+      frame.attachments.map((a) => a.byteLength),
+      n % 100 === 0 ? [big.length, `tail ${n}`.length] : [],
+    )
   }
   await there.send(2, { back: true })
   assert.deepEqual(await here.next(), { type: 2, header: { back: true }, attachments: [] })
@@ -150,7 +154,11 @@ test('at least 10,000 round trips a second at 64 in flight between two processes
   const run = async (total: number): Promise<number> => {
     let left = total
     const started = performance.now()
-    await Promise.all(Array.from({ length: 64 }, async () => { while (left-- > 0) await roundTrip() }))
+    await Promise.all(
+      Array.from({ length: 64 }, async () => {
+        while (left-- > 0) await roundTrip()
+      }),
+    )
     return (total / (performance.now() - started)) * 1_000
   }
   await run(5_000)

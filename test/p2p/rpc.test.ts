@@ -22,7 +22,10 @@ test('a refusal crosses with its code, words, cure and numbers', async (t) => {
     Promise.reject(new MecaError('busy', '3 CPUs asked, 2 there', { cure: 'Wait.', details: { free: 2 } })),
   )
   const error = (await errorOf(askQuote(client, host.addrs(), {}, { signal: forMs(5_000) }))) as MecaError
-  assert.deepEqual([error.code, error.message, error.cure, error.details], ['busy', '3 CPUs asked, 2 there', 'Wait.', { free: 2 }])
+  assert.deepEqual(
+    [error.code, error.message, error.cure, error.details],
+    ['busy', '3 CPUs asked, 2 there', 'Wait.', { free: 2 }],
+  )
 })
 
 test('a host that never answers costs the time limit and no more', async (t) => {
@@ -86,8 +89,13 @@ test('100 questions at once are answered although a peer may only have a few str
     return { n: question.n }
   })
   const numbers = Array.from({ length: 100 }, (_, n) => n)
-  const answers = await Promise.all(numbers.map((n) => ask(client, host.addrs(), ASK, { n }, { signal: forMs(10_000) })))
-  assert.deepEqual(answers.map((a) => a.header.n), numbers)
+  const answers = await Promise.all(
+    numbers.map((n) => ask(client, host.addrs(), ASK, { n }, { signal: forMs(10_000) })),
+  )
+  assert.deepEqual(
+    answers.map((a) => a.header.n),
+    numbers,
+  )
   assert.ok(most <= RPC.maxStreamsPerPeer, `${most} at once`)
 })
 
@@ -109,7 +117,10 @@ test('a stranger that opens more streams than its share has the rest reset, and 
     Array.from({ length: 60 }, () => connection.newStream(PROTOCOLS.quote, { maxOutboundStreams: 1_000 })),
   )
   const streams = opened.flatMap((o) => (o.status === 'fulfilled' ? [o.value] : []))
-  await eventually('the excess is reset', () => streams.filter((s) => s.status === 'open').length <= RPC.maxStreamsPerPeer)
+  await eventually(
+    'the excess is reset',
+    () => streams.filter((s) => s.status === 'open').length <= RPC.maxStreamsPerPeer,
+  )
   assert.ok(streams.some((s) => s.status === 'open'))
   assert.deepEqual(await askQuote(honest, host.addrs(), {}, { signal: forMs(5_000) }), { n: 1 })
 })
