@@ -44,6 +44,8 @@ class Sink {
   newBytes = 0
   readonly #blocks: Blocks
   readonly #signal: AbortSignal
+  /** Writes under way: a file of zeros is the same block over and over, and is written and counted once. */
+  readonly #under = new Map<string, Promise<CID>>()
 
   constructor(blocks: Blocks, signal: AbortSignal) {
     this.#blocks = blocks
@@ -51,6 +53,13 @@ class Sink {
   }
 
   async put(cid: CID, block: Uint8Array): Promise<CID> {
+    const key = cid.toString()
+    const write = this.#under.get(key) ?? this.#write(cid, block).finally(() => this.#under.delete(key))
+    this.#under.set(key, write)
+    return await write
+  }
+
+  async #write(cid: CID, block: Uint8Array): Promise<CID> {
     this.#signal.throwIfAborted()
     if ((await this.#blocks.read(cid, this.#signal)) !== undefined) return cid
     await this.#blocks.write(cid, block, this.#signal)

@@ -108,11 +108,11 @@ class HeliaBlocks implements Blocks {
 
   async sweep(keep: (root: CID) => AsyncIterable<CID>, signal: AbortSignal): Promise<number> {
     const kept = new Set<string>()
-    for (const root of await this.pins()) for await (const cid of keep(root)) kept.add(cid.toString())
+    for (const root of await this.pins()) for await (const cid of keep(root)) kept.add(this.#file(cid))
     let freed = 0
-    for (const { cid, file } of await this.#all()) {
+    for (const file of await this.#all()) {
       signal.throwIfAborted()
-      if (kept.has(cid)) continue
+      if (kept.has(file)) continue
       freed += (await absent(stat(file)))?.size ?? 0
       await rm(file, { force: true })
     }
@@ -134,11 +134,11 @@ class HeliaBlocks implements Blocks {
     await this.#parts.helia.stop()
   }
 
-  async #all(): Promise<{ cid: string; file: string }[]> {
+  async #all(): Promise<string[]> {
     const names = await readdir(this.#parts.files.path, { recursive: true })
     return names
       .filter((name) => name.endsWith(this.#parts.layout.extension))
-      .map((name) => ({ cid: this.#parts.layout.decode(name).toString(), file: join(this.#parts.files.path, name) }))
+      .map((name) => join(this.#parts.files.path, name))
   }
 
   async #load(cid: CID, signal: AbortSignal): Promise<Uint8Array | undefined> {
