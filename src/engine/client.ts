@@ -2,6 +2,8 @@
  * How this room speaks to the Docker daemon: one client, every call with an end, and one place that tells a daemon
  * that is gone (the host's fault, nothing is billed) from a daemon that refused.
  */
+import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import Docker from 'dockerode'
 import { MecaError } from '../core/errors.ts'
 import type { ErrorCode } from '../core/errors.ts'
@@ -33,6 +35,24 @@ export async function call<T>(
     if (deadline.aborted) throw engineGone(`did not answer within ${CALL_TIMEOUT_MS / 1000} s`, what, error)
     throw translate(error, what)
   }
+}
+
+/**
+ * Resolves to the exit code when the container has ended; rejects when the connection breaks before. The client's own
+ * `wait` does not notice a daemon that dies after it sent the headers, and would wait for ever.
+ */
+export async function exitCodeOf(docker: Docker, containerId: string): Promise<number> {
+  const modem = docker.modem as { dial(request: object, answer: (error: unknown, body: Readable) => void): void }
+  const path = `/containers/${containerId}/wait?condition=not-running`
+  const statusCodes = { 200: true, 404: 'no such container', 500: 'server error' }
+  const body = await new Promise<Readable>((resolve, reject) => {
+    modem.dial({ path, method: 'POST', isStream: true, statusCodes }, (error, stream) => {
+      if (error === null || error === undefined) resolve(stream)
+      else reject(error as Error)
+    })
+  })
+  const answer = JSON.parse(await text(body)) as { StatusCode: number }
+  return answer.StatusCode
 }
 
 /** Rejects when the signal fires: for work that takes no signal of its own. */

@@ -53,9 +53,7 @@ export class Images {
   async facts(image: ImageId, signal: AbortSignal): Promise<ImageFacts> {
     const known = this.#facts.get(image)
     if (known !== undefined) return known
-    const found = await this.#inspect(image, signal)
-    if (found === undefined)
-      throw new MecaError('not_found', `The engine has no image ${quote(image)}`, { cure: 'Pull it first.' })
+    const found = await this.#known(image, signal)
     const facts = imageFacts(found.Config)
     this.#facts.set(image, facts)
     return facts
@@ -87,6 +85,7 @@ export class Images {
 
   /** The caller reads the stream to its end or destroys it; the signal destroys it too. */
   async save(image: ImageId, signal: AbortSignal): Promise<Readable> {
+    await this.#known(image, signal)
     const source = await call('save the image', () => this.#docker.getImage(image).get(), signal)
     const archive = new PassThrough({ signal })
     source.on('error', (error) => archive.destroy(translate(error, 'save the image')))
@@ -110,6 +109,12 @@ export class Images {
       signal,
     )
     this.#facts.delete(image)
+  }
+
+  async #known(image: ImageId, signal: AbortSignal): Promise<Docker.ImageInspectInfo> {
+    const found = await this.#inspect(image, signal)
+    if (found !== undefined) return found
+    throw new MecaError('not_found', `The engine has no image ${quote(image)}`, { cure: 'Pull it first.' })
   }
 
   /** Overlay stores know an image by its configuration's digest, containerd's store by its manifest's. */

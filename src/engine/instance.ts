@@ -3,11 +3,12 @@
  * and of the engine are told apart, because the first is the task's failure and the others are the host's.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type Docker from 'dockerode'
 import type { Container } from 'dockerode'
 import type { Pool } from 'undici'
 import { MecaError } from '../core/errors.ts'
 import type { ContainerEnd, HttpExchange, LogLine } from '../core/plan.ts'
-import { call, engineGone, isGone, statusOf } from './client.ts'
+import { call, engineGone, exitCodeOf, isGone, statusOf } from './client.ts'
 import type { Instance, Reply, RequestLimits } from './engine.ts'
 import type { LogBook } from './log-book.ts'
 import { ask, openPool } from './request.ts'
@@ -24,6 +25,7 @@ export class RunningContainer implements Instance {
   readonly id: string
   readonly timings: Record<string, number> = {}
   readonly ended: Promise<ContainerEnd>
+  readonly #docker: Docker
   readonly #container: Container
   readonly #sidecar: Sidecar
   readonly #book: LogBook
@@ -35,8 +37,9 @@ export class RunningContainer implements Instance {
   #stopping: Promise<void> | undefined
 
   /** The container has been started: from here on its end is watched. */
-  constructor(container: Container, sidecar: Sidecar, book: LogBook, exchange: HttpExchange) {
+  constructor(docker: Docker, container: Container, sidecar: Sidecar, book: LogBook, exchange: HttpExchange) {
     this.id = container.id
+    this.#docker = docker
     this.#container = container
     this.#sidecar = sidecar
     this.#book = book
@@ -95,8 +98,7 @@ export class RunningContainer implements Instance {
 
   async #exitCode(): Promise<number> {
     try {
-      const { StatusCode } = (await this.#container.wait({ condition: 'not-running' })) as { StatusCode: number }
-      return StatusCode
+      return await exitCodeOf(this.#docker, this.id)
     } catch (error) {
       return statusOf(error) === 404 ? REMOVED : this.#exitCodeAfterBreak()
     }

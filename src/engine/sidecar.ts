@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Container, ContainerCreateOptions } from 'dockerode'
 import type Docker from 'dockerode'
 import { MecaError } from '../core/errors.ts'
-import { call, isGone, statusOf } from './client.ts'
+import { call, exitCodeOf, isGone, statusOf } from './client.ts'
 import { WALLS } from './options.ts'
 
 /** One process of socat per open connection; beyond this a host would rather start a second container. */
@@ -50,15 +50,14 @@ export class Sidecar {
     this.port = input.port
     this.socketPath = join(input.folder, String(input.port))
     // A failed wait means that the container or the engine is gone, which is the same to us.
-    this.ended = container
-      .wait({ condition: 'not-running' })
-      .then(
-        () => {},
-        () => {},
-      )
-      .then(() => {
-        this.dead = true
-      })
+    this.ended = exitCodeOf(input.docker, container.id).then(
+      () => this.#die(),
+      () => this.#die(),
+    )
+  }
+
+  #die(): void {
+    this.dead = true
   }
 
   static async make(input: SidecarInput, signal: AbortSignal): Promise<Sidecar> {

@@ -64,7 +64,7 @@ async function steps(shop: Workshop, job: Job, state: State, signal: AbortSignal
     clock.lap('createMs')
     const book = new LogBook(job.exchange.readyText, job.plan.limits.logBytes, job.options.onLog)
     state.tail = () => book.tail
-    running = await run(container, sidecar, book, job, signal)
+    running = await run(shop, container, sidecar, book, job, signal)
     clock.lap('runMs')
     await ready(running, sidecar, book, job, state, signal)
     clock.lap('readyMs')
@@ -101,6 +101,7 @@ async function create(
 
 /** Listens before it starts, so that no first line is lost. */
 async function run(
+  shop: Workshop,
   container: Container,
   sidecar: Sidecar,
   book: LogBook,
@@ -114,7 +115,7 @@ async function run(
   )
   book.read(stream instanceof Readable ? stream : new Readable().wrap(stream))
   await call('start a container', () => container.start().catch(refusal), signal)
-  return new RunningContainer(container, sidecar, book, job.exchange)
+  return new RunningContainer(shop.docker, container, sidecar, book, job.exchange)
 }
 
 async function ready(
