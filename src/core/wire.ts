@@ -6,6 +6,7 @@
 import { z } from 'zod'
 import { MecaError } from './errors.ts'
 import { MAX_RUN_SECONDS, PHASES, zOutcome } from './job.ts'
+import { covers } from './ledger.ts'
 import { zSignedReceipt } from './receipt.ts'
 import { zResources } from './resources.ts'
 import { findingsOf } from './text.ts'
@@ -104,11 +105,19 @@ export const CLIENT_MESSAGES = {
   release: z.strictObject({ channelId: zHash }),
 } as const
 
+/**
+ * `billed` is the host's word alone, and the next voucher starts from it: held to what the client signed, or a host
+ * could tell a client that lost its records any sum.
+ */
+const zWelcomeRow = z
+  .strictObject({ taskId: zHash, vouched: zTotals, billed: zTotals, signature: zSignature })
+  .refine((row) => covers(row.vouched, row.billed), 'more is billed than vouched')
+
 export const HOST_MESSAGES = {
   welcome: z.strictObject({
     channelId: zHash,
     /** What the host holds, for a client that lost its records; it trusts only its own signatures in there. */
-    rows: z.array(z.strictObject({ taskId: zHash, vouched: zTotals, billed: zTotals, signature: zSignature })).max(10_000),
+    rows: z.array(zWelcomeRow).max(10_000),
   }),
   event: z.strictObject({
     channelId: zHash,

@@ -273,6 +273,17 @@ test('JSON that is deep enough to break a recursive reader is refused in time', 
   assert.ok(process.hrtime.bigint() - started < 5_000_000_000n)
 })
 
+test('a host cannot tell a client that lost its records that more was billed than the client ever vouched for', () => {
+  const row = { taskId: HASH, vouched: TOTALS, billed: TOTALS, signature: SIGNATURE }
+  for (const change of [{ jobs: 2 }, { hostAmount: 6n }, { developerAmount: MAX_AMOUNT }]) {
+    const message = over({ channelId: HASH, rows: [{ ...row, billed: { ...TOTALS, ...change } }] })
+    assert.throws(() => decode(HOST_MESSAGES.welcome, message, 'welcome'), {
+      code: 'protocol',
+      message: /more is billed than vouched/,
+    })
+  }
+})
+
 test('lists have their ceilings', () => {
   const jobs = (n: number): unknown => over({ ...CLIENT.submit, jobs: Array.from({ length: n }, () => JOB) })
   decode(CLIENT_MESSAGES.submit, jobs(MAX_BATCH), 'submit')
