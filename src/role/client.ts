@@ -7,6 +7,7 @@ import { createReadStream } from 'node:fs'
 import { knownCode, MecaError, toProblem } from '../core/errors.ts'
 import { rank } from '../core/offer.ts'
 import type { Candidate, Experience, Refusal, Wanted } from '../core/offer.ts'
+import type { LogLine } from '../core/plan.ts'
 import { STATUS } from '../core/receipt.ts'
 import type { JobStatus } from '../core/receipt.ts'
 import type { ChannelRecord, ClientJob } from '../core/records.ts'
@@ -32,9 +33,12 @@ export type ClientParts = {
   payer: Payer
   /** Undefined where the chain does not know this host. */
   registered(host: Hex, signal: AbortSignal): Promise<boolean>
-  /** Where others can fetch what this node has. */
-  providers(): string[]
+  /** Where others can fetch a task's package. */
+  providers(cid: string): string[]
   defaultMaxSeconds: number
+  /** The owner's cap on one job where the caller names none. */
+  defaultMaxPrice: bigint | undefined
+  onLog(id: string, line: LogLine): void
   /** How long to listen for offers before saying that there are none. */
   offersWaitMs: number
 }
@@ -122,6 +126,7 @@ export class Client {
 
   #wanted(task: KnownTask, options: QuoteOptions & { inputBytes: number }): Wanted {
     const { manifest } = task
+    const maxPrice = options.maxPrice ?? this.#parts.defaultMaxPrice
     return {
       task: task.cid,
       format: manifest.format,
@@ -134,7 +139,7 @@ export class Client {
       needsNetwork: manifest.needsNetwork,
       closeDelaySeconds: this.#c.spending.closeDelaySeconds,
       ...(options.runtime === undefined ? {} : { runtime: options.runtime }),
-      ...(options.maxPrice === undefined ? {} : { maxPrice: options.maxPrice }),
+      ...(maxPrice === undefined ? {} : { maxPrice }),
     }
   }
 
@@ -158,7 +163,7 @@ export class Client {
     }
     if (job.state === 'done') return toResult(job, true)
     const session = this.session(this.#channel(job.channelId))
-    const delivered = await this.#waiting(session.attach(job, teller(onProgress)), session, id, signal)
+    const delivered = await this.#waiting(session.attach(job, this.#teller(id, onProgress)), session, id, signal)
     return this.#finished(delivered)
   }
 
@@ -189,9 +194,9 @@ export class Client {
     const room = await this.#parts.payer.room(offer.host, price.token, total(price), signal)
     try {
       const job = newJob(id, task, source, room.channel, price, refusals, this.#c.wallNow())
-      const request = requestFor(job, candidate, task, this.#parts.providers())
+      const request = requestFor(job, candidate, task, this.#parts.providers(task.cid))
       const session = this.session(room.channel)
-      const sent = session.submit(job, request, source.input, teller(onProgress), () => room.release())
+      const sent = session.submit(job, request, source.input, this.#teller(id, onProgress), () => room.release())
       return this.#finished(await this.#waiting(sent, session, id, signal))
     } finally {
       room.release()
@@ -207,6 +212,16 @@ export class Client {
       return await work
     } finally {
       signal.removeEventListener('abort', cancel)
+    }
+  }
+
+  #teller(id: string, onProgress: OnProgress): (event: Event) => void {
+    return ({ phase, at, progress, logs }) => {
+      if (logs === undefined) onProgress({ kind: 'phase', phase, at, ...progress })
+      for (const line of logs ?? []) {
+        this.#parts.onLog(id, line)
+        onProgress({ kind: 'log', line })
+      }
     }
   }
 
@@ -313,13 +328,6 @@ function nobody(refusals: readonly Refusal[], options: RunOptions): MecaError {
     return new MecaError('no_host', options.host === undefined ? 'No host offers anything on this market just now' : `The host ${options.host} offers nothing just now`, { cure: 'see meca doctor: are you connected to the market?' })
   }
   return new MecaError('no_host', `No host can run this: ${reasons}`.slice(0, 3000), { cure: 'see meca quote', details: { refusals } })
-}
-
-function teller(onProgress: OnProgress): (event: Event) => void {
-  return ({ phase, at, progress, logs }) => {
-    if (logs === undefined) onProgress({ kind: 'phase', phase, at, ...progress })
-    for (const line of logs ?? []) onProgress({ kind: 'log', line })
-  }
 }
 
 function newJobId(): string {

@@ -32,6 +32,7 @@ const MAX_OFFENCES = 20
 export class Host {
   readonly jobs: HostJobs
   readonly #c: HostComponents
+  readonly #sessions = new Set<HostSession>()
   #draining = false
 
   constructor(c: HostComponents) {
@@ -50,6 +51,7 @@ export class Host {
   /** Speaks with one client until its stream ends. Never rejects: what a stranger does wrong ends its stream only. */
   async serve(stream: FrameStream, peerId: string): Promise<void> {
     const session = new HostSession(stream, peerId)
+    this.#sessions.add(session)
     let offences = 0
     try {
       for await (const frame of stream) {
@@ -65,9 +67,16 @@ export class Host {
       this.#c.log.info({ peerId, err: error }, 'stream ended')
       if (offences > MAX_OFFENCES) this.#c.ban(peerId)
     } finally {
+      this.#sessions.delete(session)
       await stream.close()
       this.jobs.forget(session)
     }
+  }
+
+  /** Throws `unauthorized` where this peer has said hello for the channel on no connection that is still there. */
+  requireSession(peerId: string, channelId: Hex): void {
+    if ([...this.#sessions].some((session) => session.peerId === peerId && session.channels.has(channelId))) return
+    throw new MecaError('unauthorized', `No hello for channel ${channelId} came from this peer`, { cure: 'say hello first' })
   }
 
   async #handle(session: HostSession, frame: Frame): Promise<void> {

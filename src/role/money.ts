@@ -1,0 +1,202 @@
+/** What a person can ask about this node's money, from both books and the chain: channels, claims, credit, agreement. */
+import { MecaError } from '../core/errors.ts'
+import { sum } from '../core/ledger.ts'
+import type { Totals } from '../core/ledger.ts'
+import type { ChannelRecord } from '../core/records.ts'
+import { voucherDigest } from '../core/typed.ts'
+import type { Domain } from '../core/typed.ts'
+import type { Signer } from '../core/signature.ts'
+import type { Hex } from '../core/units.ts'
+import type { ChannelRow, ChannelSummary, ClaimReport, MoneyApi, ReconcileReport, TokenInfo, WalletInfo, WithdrawReport } from './api.ts'
+import type { Book, LiveRow } from './book.ts'
+import type { Client } from './client.ts'
+import type { Payer } from './payer.ts'
+import type { ClaimGroup, Settler } from './settle.ts'
+import type { ChainChannel } from './host-components.ts'
+
+export type MoneyComponents = {
+  domain: Domain
+  signer: Signer
+  clientBook: Book
+  /** Absent where this node is no host. */
+  host?: { book: Book; settler: Settler }
+  client: Client
+  payer: Payer
+  tokens: readonly TokenInfo[]
+  chain: {
+    state(channelId: Hex, signal: AbortSignal): Promise<ChainChannel>
+    lane(channelId: Hex, taskId: Hex, signal: AbortSignal): Promise<Totals>
+    balance(token: Hex, signal: AbortSignal): Promise<bigint>
+    /** Everything that `withdraw` would bring for this node's address: a host's, a client's and a developer's. */
+    credit(token: Hex, signal: AbortSignal): Promise<bigint>
+    withdraw(token: Hex, signal: AbortSignal): Promise<{ tx: Hex; gasUsed: bigint; to: Hex; amount: bigint } | undefined>
+    startClose(terms: ChannelRecord['terms'], signal: AbortSignal): Promise<void>
+    finishClose(terms: ChannelRecord['terms'], signal: AbortSignal): Promise<void>
+    end(group: ClaimGroup, release: { claimed: bigint; hostSignature: Hex }, signal: AbortSignal): Promise<void>
+  }
+}
+
+export class Money implements MoneyApi {
+  readonly #c: MoneyComponents
+
+  constructor(c: MoneyComponents) {
+    this.#c = c
+  }
+
+  async wallet(signal: AbortSignal): Promise<WalletInfo> {
+    const balances = await Promise.all(
+      this.#c.tokens.map(async (token) => ({
+        token,
+        wallet: (await this.#c.chain.balance(token.address, signal)).toString(),
+        credit: (await this.#c.chain.credit(token.address, signal)).toString(),
+        locked: this.#locked(token.address).toString(),
+      })),
+    )
+    return { address: this.#c.signer.address, balances }
+  }
+
+  async channels(signal: AbortSignal): Promise<ChannelSummary[]> {
+    for (const channel of this.#c.clientBook.channels.values()) {
+      if (channel.state !== 'closed') await this.#c.payer.refresh(channel, signal)
+    }
+    return this.#all().map(([channel, book]) => summary(channel, book))
+  }
+
+  async open(host: Hex, deposit: bigint, signal: AbortSignal): Promise<ChannelSummary> {
+    const token = this.#c.tokens[0]
+    if (token === undefined) throw new MecaError('internal', 'the market has no token')
+    const channel = await this.#c.payer.open(host, token.address, deposit, deposit, signal)
+    return summary(channel, this.#c.clientBook)
+  }
+
+  async close(channelId: Hex, signal: AbortSignal): Promise<ChannelSummary> {
+    const channel = await this.#c.payer.refresh(this.#clientChannel(channelId), signal)
+    if (channel.state === 'open') await this.#leave(channel, signal)
+    else if (channel.state === 'closing') await this.#finish(channel, signal)
+    return summary(await this.#c.payer.refresh(channel, signal), this.#c.clientBook)
+  }
+
+  /** With the host's word in one transaction; without it by the delay that the channel names. */
+  async #leave(channel: ChannelRecord, signal: AbortSignal): Promise<void> {
+    try {
+      const session = this.#c.client.session(channel)
+      const { claimed, signature } = await session.release(signal)
+      const rows = this.#c.clientBook.rowsOf(channel.channelId).filter((row) => sum(row.billed) > 0n)
+      if (claimed !== rows.reduce((all, row) => all + sum(row.billed), 0n)) {
+        throw new MecaError('not_verified', `The host counts ${claimed} as billed, this node counts another sum`)
+      }
+      await this.#c.chain.end({ terms: channel.terms, rows: rows.map((row) => this.#exact(row)) }, { claimed, hostSignature: signature }, signal)
+    } catch (error) {
+      const away = error instanceof MecaError && ['peer_unreachable', 'busy', 'refused', 'payment', 'not_verified', 'timeout'].includes(error.code)
+      if (!away) throw error
+      await this.#c.chain.startClose(channel.terms, signal)
+    }
+  }
+
+  async #finish(channel: ChannelRecord, signal: AbortSignal): Promise<void> {
+    if (channel.closesAt > 0) await this.#c.chain.finishClose(channel.terms, signal)
+    else await this.#leave(channel, signal)
+  }
+
+  #exact({ channelId, taskId, billed }: LiveRow) {
+    const signature = this.#c.signer.sign(voucherDigest(this.#c.domain, { channelId, taskId, ...billed }))
+    return { taskId, ...billed, signature }
+  }
+
+  async claim(options: { channel?: Hex }): Promise<ClaimReport> {
+    const host = this.#c.host
+    if (host === undefined) throw new MecaError('bad_input', 'This node is no host, so nobody vouched for anything to it', { cure: "give --home of a host's home folder" })
+    const claims = await host.settler.claim(options.channel)
+    const [first] = claims
+    return {
+      tx: claims.find(({ tx }) => tx !== null)?.tx ?? null,
+      gas: claims.reduce((all, c) => all + c.gasUsed, 0n).toString(),
+      rows: claims.reduce((all, c) => all + c.rows, 0),
+      host: claims.reduce((all, c) => all + c.hostAmount, 0n).toString(),
+      developer: claims.reduce((all, c) => all + c.developerAmount, 0n).toString(),
+      token: first?.token ?? this.#defaultToken(),
+    }
+  }
+
+  async withdraw(options: { token?: Hex }, signal: AbortSignal): Promise<WithdrawReport> {
+    const token = options.token ?? this.#defaultToken()
+    const done = await this.#c.chain.withdraw(token, signal)
+    if (done === undefined) return { tx: null, gas: '0', amount: '0', to: this.#c.signer.address, token }
+    return { tx: done.tx, gas: done.gasUsed.toString(), amount: done.amount.toString(), to: done.to, token }
+  }
+
+  async reconcile(signal: AbortSignal): Promise<ReconcileReport> {
+    const lines: ReconcileReport['lines'] = []
+    for (const [channel, book] of this.#all()) {
+      const state = await this.#c.chain.state(channel.channelId, signal)
+      const rows = book.rowsOf(channel.channelId)
+      for (const row of rows) {
+        const lane = await this.#c.chain.lane(channel.channelId, row.taskId, signal)
+        lines.push(line(channel, row, 'host', row.billed.hostAmount, lane.hostAmount), line(channel, row, 'developer', row.billed.developerAmount, lane.developerAmount))
+      }
+      const paid = rows.length === 0 ? 0n : await this.#lanesSum(channel.channelId, rows, signal)
+      lines.push({ channel: channel.channelId, task: NO_TASK, what: 'paid out of the deposit', ledger: paid.toString(), chain: state.claimed.toString(), difference: (paid - state.claimed).toString(), ok: paid === state.claimed })
+    }
+    return { ok: lines.every(({ ok }) => ok), lines }
+  }
+
+  async #lanesSum(channelId: Hex, rows: readonly LiveRow[], signal: AbortSignal): Promise<bigint> {
+    const lanes = await Promise.all(rows.map((row) => this.#c.chain.lane(channelId, row.taskId, signal)))
+    return lanes.reduce((all, lane) => all + sum(lane), 0n)
+  }
+
+  #all(): [ChannelRecord, Book][] {
+    const books = [this.#c.clientBook, ...(this.#c.host === undefined ? [] : [this.#c.host.book])]
+    return books.flatMap((book) => [...book.channels.values()].map((channel): [ChannelRecord, Book] => [channel, book]))
+  }
+
+  #locked(token: Hex): bigint {
+    return [...this.#c.clientBook.channels.values()].filter((c) => c.terms.token === token && c.state !== 'closed').reduce((all, c) => all + c.deposit - c.claimed, 0n)
+  }
+
+  #clientChannel(channelId: Hex): ChannelRecord {
+    const channel = this.#c.clientBook.channels.get(channelId)
+    if (channel === undefined) throw new MecaError('not_found', `This node has no channel ${channelId} as a client`, { cure: 'see meca channel list' })
+    return channel
+  }
+
+  #defaultToken(): Hex {
+    const token = this.#c.tokens[0]
+    if (token === undefined) throw new MecaError('internal', 'the market has no token')
+    return token.address
+  }
+}
+
+const NO_TASK: Hex = `0x${'00'.repeat(32)}`
+
+/** What the chain paid may lag behind what was billed, and may never be more than that. */
+function line(channel: ChannelRecord, row: LiveRow, what: string, billed: bigint, paid: bigint): ReconcileReport['lines'][number] {
+  const difference = billed - paid
+  const ok = channel.state === 'closed' ? difference === 0n : difference >= 0n
+  return { channel: channel.channelId, task: row.taskId, what, ledger: billed.toString(), chain: paid.toString(), difference: difference.toString(), ok }
+}
+
+function summary(channel: ChannelRecord, book: Book): ChannelSummary {
+  const rows = book.rowsOf(channel.channelId)
+  const vouched = rows.reduce((all, row) => all + sum(row.vouched), 0n)
+  return {
+    channel: channel.channelId,
+    side: channel.side,
+    client: channel.terms.client,
+    host: channel.terms.host,
+    token: channel.terms.token,
+    state: channel.state,
+    ...(channel.closesAt > 0 ? { closesAt: channel.closesAt * 1000 } : {}),
+    deposit: channel.deposit.toString(),
+    vouched: vouched.toString(),
+    billed: rows.reduce((all, row) => all + sum(row.billed), 0n).toString(),
+    claimed: channel.claimed.toString(),
+    refundable: (channel.state === 'closed' ? 0n : channel.deposit - (vouched > channel.claimed ? vouched : channel.claimed)).toString(),
+    rows: rows.map(rowSummary),
+  }
+}
+
+function rowSummary(row: LiveRow): ChannelRow {
+  const plain = ({ jobs, hostAmount, developerAmount }: Totals) => ({ jobs, host: hostAmount.toString(), developer: developerAmount.toString() })
+  return { task: row.taskId, cid: row.cid, vouched: plain(row.vouched), billed: plain(row.billed), claimed: plain(row.claimed) }
+}

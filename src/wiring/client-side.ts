@@ -1,0 +1,194 @@
+/** Builds the client's story over the rooms, and the questions that people ask about its jobs. */
+import { randomBytes } from 'node:crypto'
+import { total } from '../core/tariff.ts'
+import { toHex } from '../core/typed.ts'
+import { knownCode, MecaError } from '../core/errors.ts'
+import type { ClientJob } from '../core/records.ts'
+import type { Candidate } from '../core/offer.ts'
+import { getData, putData } from '../p2p/data.ts'
+import { openJobs } from '../p2p/jobs.ts'
+import type { ClientApi, HostSummary, JobDetails, JobSummary, QuotedHost, QuoteOptions, QuoteReport } from '../role/api.ts'
+import { Book } from '../role/book.ts'
+import { Client, toResult } from '../role/client.ts'
+import type { ClientComponents, HostAddress } from '../role/client-components.ts'
+import { Payer } from '../role/payer.ts'
+import type { KnownTask } from '../role/tasks.ts'
+import { balanceOf, chainChannel } from './base.ts'
+import type { Base, Closer } from './base.ts'
+import { LogKeeper } from './logs.ts'
+import { registeredCheck } from './registered.ts'
+
+export type ClientSide = { book: Book; payer: Payer; client: Client; api: ClientApi }
+
+/** Gas of opening a channel, for estimates; measured by the contracts' gas snapshot. */
+const OPEN_GAS = 75_000n
+/** Where nobody says how long a job may run. */
+const OFFERS_WAIT_MS = 5_000
+
+export async function openClient(base: Base, closer: Closer): Promise<ClientSide> {
+  const book = await Book.open(base.store, base.tables, 'client')
+  const components = clientComponents(base, book)
+  const payer = new Payer(components)
+  const logs = new LogKeeper(base.store, base.tables.logs)
+  const client = new Client(components, {
+    market: base.market,
+    tasks: base.tasks,
+    payer,
+    registered: registeredCheck(base),
+    providers: (cid) => providersOf(base, cid),
+    defaultMaxSeconds: Math.ceil(base.config.limits.runTimeoutMs / 1000),
+    defaultMaxPrice: base.config.client.maxPrice,
+    offersWaitMs: OFFERS_WAIT_MS,
+    onLog: (id, line) => logs.add(id, line),
+  })
+  await client.recover()
+  await payer.recover(base.signal)
+  closer.add(() => client.close())
+  return { book, payer, client, api: clientApi(base, client, book, logs) }
+}
+
+function clientComponents(base: Base, book: Book): ClientComponents {
+  const { peer, config, channels, wallet } = base
+  const target = (host: HostAddress) => (host.addresses.length > 0 ? host.addresses : host.peerId)
+  return {
+    ...base,
+    domain: base.chain.domain,
+    peerId: peer.peerId,
+    book,
+    link: {
+      openJobs: (host, signal) => openJobs(peer, target(host), signal),
+      put: async (host, header, upload, signal) => void (await putData(peer, target(host), header, upload, { signal })),
+      get: async (host, header, maxBytes, signal) => (await getData(peer, target(host), header, { signal, maxBytes })).body,
+    },
+    chain: {
+      state: (id, signal) => chainChannel(channels, id, signal),
+      open: async (terms, deposit, signal) => void (await channels.open(wallet, terms, deposit, signal)),
+      topUp: async (terms, amount, signal) => void (await channels.topUp(wallet, terms, amount, signal)),
+      balance: (token, signal) => balanceOf(base, token, signal),
+    },
+    spending: {
+      depositJobs: config.client.depositJobs,
+      depositCap: config.client.depositCap,
+      closeDelaySeconds: config.client.closeDelaySeconds,
+    },
+    randomSalt: () => toHex(randomBytes(32)),
+    maxOutputBytes: config.limits.outputBytes,
+    wallNow: () => Date.now(),
+  }
+}
+
+/** Hosts that say they have the image, then this node itself, which has the package's text at least. */
+function providersOf(base: Base, cid: string): string[] {
+  const having = base.market.heard().filter(({ offer }) => offer.images.includes(cid))
+  return [...having.slice(0, 4).flatMap(({ offer }) => offer.addresses.slice(0, 1)), ...base.peer.addrs().slice(0, 2)]
+}
+
+function clientApi(base: Base, client: Client, book: Book, logs: LogKeeper): ClientApi {
+  const { clientJobs } = base.tables
+  return {
+    quote: (ref, options, signal) => quoteReport(base, client, book, ref, options, signal),
+    run: (ref, input, options, onProgress, signal) => client.run(ref, input, options, onProgress, signal),
+    output: (job) => client.output(job),
+    cancel: (id) => client.cancel(id),
+    jobs: async ({ limit }) => {
+      const all: ClientJob[] = []
+      for await (const [, job] of clientJobs.entries()) all.push(job)
+      return all.sort((a, b) => b.createdAt - a.createdAt).slice(0, limit).map((job) => jobSummary(job))
+    },
+    job: async (id) => {
+      const job = await clientJobs.get(id)
+      if (job === undefined) throw new MecaError('not_found', `There is no job ${id} here`, { cure: 'see meca job list' })
+      return jobDetails(job, await logs.read(id))
+    },
+    hosts: () => hostList(base),
+  }
+}
+
+async function quoteReport(base: Base, client: Client, book: Book, ref: string, options: QuoteOptions, signal: AbortSignal): Promise<QuoteReport> {
+  const cid = await base.tasks.resolve(ref, signal)
+  const task = await base.tasks.get(cid, signal)
+  const { candidates, refusals } = await client.choose(task, { ...options, inputBytes: options.inputBytes ?? 0 }, signal)
+  const gasPrice = await base.chain.gasPrice(signal)
+  const token = base.tokens.find(({ address }) => address === task.manifest.token) ?? { address: task.manifest.token, symbol: '?', decimals: 0 }
+  return {
+    task: cid,
+    name: `${task.manifest.name}@${task.manifest.version}`,
+    maxSeconds: options.maxSeconds ?? Math.ceil(base.config.limits.runTimeoutMs / 1000),
+    resources: task.manifest.resources,
+    token,
+    hosts: candidates.map((candidate) => quotedHost(candidate, book, gasPrice, task)),
+    refusals,
+  }
+}
+
+function quotedHost({ offer, price, imageAtHand }: Candidate, book: Book, gasPrice: bigint, task: KnownTask): QuotedHost {
+  const channelOpen = [...book.channels.values()].some((c) => c.state === 'open' && c.terms.host === offer.host && c.terms.token === task.manifest.token)
+  return {
+    host: offer.host,
+    hostAmount: price.hostAmount.toString(),
+    developerAmount: price.developerAmount.toString(),
+    gasEstimate: (channelOpen ? 0n : OPEN_GAS * gasPrice).toString(),
+    total: total(price).toString(),
+    imageAtHand,
+    channelOpen,
+    freeCpus: offer.free.cpuMillis / 1000,
+    freeMemoryBytes: offer.free.memoryBytes,
+    queueFree: offer.queueFree,
+    runtimes: offer.runtimes,
+  }
+}
+
+function jobSummary(job: ClientJob): JobSummary {
+  const receipt = job.signed?.receipt
+  return {
+    job: job.id,
+    task: job.cid,
+    name: job.name,
+    host: job.host,
+    state: job.state === 'done' ? toResult(job, true).status : job.state === 'refused' ? 'refused' : 'unknown',
+    price: {
+      quoted: total(job.price).toString(),
+      host: (receipt?.hostAmount ?? 0n).toString(),
+      developer: (receipt?.developerAmount ?? 0n).toString(),
+      token: job.price.token,
+    },
+    createdAt: job.createdAt,
+    ...(job.endedAt === undefined ? {} : { endedAt: job.endedAt }),
+  }
+}
+
+function jobDetails(job: ClientJob, logs: JobDetails['logs']): JobDetails {
+  const problem = job.problem
+  return {
+    ...jobSummary(job),
+    ...(job.state === 'done' ? { result: toResult(job, true) } : {}),
+    ...(problem === undefined ? {} : { problem: problemOf(problem) }),
+    why: { refusals: job.refusals },
+    logs,
+  }
+}
+
+function problemOf({ code, message, cure }: NonNullable<ClientJob['problem']>): NonNullable<JobDetails['problem']> {
+  return { code: knownCode(code), message, ...(cure === undefined ? {} : { cure }) }
+}
+
+async function hostList(base: Base): Promise<HostSummary[]> {
+  const registered = new Map((await base.hosts.list(base.signal)).map((entry) => [entry.host, entry]))
+  const heard = base.market.heard().map(({ offer, at }): HostSummary => {
+    const isRegistered = registered.delete(offer.host)
+    const tariffs = offer.tariffs.map((t) => ({
+      token: t.token,
+      perJob: t.perJob.toString(),
+      perCpuSecond: t.perCpuSecond.toString(),
+      perGibSecond: t.perGibSecond.toString(),
+      perGpuSecond: t.perGpuSecond.toString(),
+    }))
+    const { host, peerId, addresses, free, runtimes, images } = offer
+    return { host, peerId, addresses, free, total: offer.total, runtimes, tariffs, images, heardMsAgo: Date.now() - at, registered: isRegistered }
+  })
+  const silent = [...registered.values()].map(({ host, peerId, metadata }): HostSummary => {
+    const nothing = { cpuMillis: 0, memoryBytes: 0, gpus: 0 }
+    return { host, peerId, addresses: metadata.split(' ').filter((a) => a !== ''), free: nothing, total: nothing, runtimes: [], tariffs: [], images: [], heardMsAgo: null, registered: true }
+  })
+  return [...heard, ...silent]
+}

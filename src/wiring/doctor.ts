@@ -1,0 +1,89 @@
+/** What is wrong with this node, each finding with its cure: engine, chain, clock, content, peers, money, disk. */
+import type { Engine } from '../engine/engine.ts'
+import { asMecaError } from '../core/errors.ts'
+import { MAX_SKEW_MS } from '../core/offer.ts'
+import { formatDecimal } from '../core/units.ts'
+import type { DoctorReport } from '../role/api.ts'
+import { balanceOf } from './base.ts'
+import type { Base } from './base.ts'
+
+type Finding = DoctorReport['findings'][number]
+
+/** Each check on its own; one that hangs is a finding too. */
+const CHECK_TIMEOUT_MS = 5_000
+
+export async function doctor(base: Base, engine: () => Promise<Engine>, signal: AbortSignal): Promise<DoctorReport> {
+  const checks: [string, (signal: AbortSignal) => Promise<Omit<Finding, 'what' | 'ok'>>][] = [
+    ['engine', async (s) => checkEngine(await engine(), s)],
+    ['chain', (s) => checkChain(base, s)],
+    ['clock', (s) => checkClock(base, s)],
+    ['content', (s) => checkContent(base, s)],
+    ['peers', async () => checkPeers(base)],
+    ['balance', (s) => checkBalance(base, s)],
+    ['disk', async () => checkDisk(base)],
+    ['records', async () => ({ level: 'ok', detail: `${base.store.sequence} entries, every one checked at start` })],
+  ]
+  const findings = await Promise.all(
+    checks.map(async ([what, check]): Promise<Finding> => {
+      try {
+        const found = await check(AbortSignal.any([signal, AbortSignal.timeout(CHECK_TIMEOUT_MS)]))
+        return { what, ok: found.level !== 'error', ...found }
+      } catch (error) {
+        const { message, cure } = asMecaError(error)
+        return { what, ok: false, level: 'error', detail: message, ...(cure === undefined ? {} : { cure }) }
+      }
+    }),
+  )
+  return { ok: findings.every(({ ok }) => ok), findings }
+}
+
+type Found = Omit<Finding, 'what' | 'ok'>
+
+async function checkEngine(engine: Engine, signal: AbortSignal): Promise<Found> {
+  const { version, runtimes, cpuMillis } = await engine.probe(signal)
+  return { level: 'ok', detail: `${engine.name} ${version}, ${cpuMillis / 1000} CPUs, runtimes ${runtimes.join(', ')}` }
+}
+
+async function checkChain({ chain }: Base, signal: AbortSignal): Promise<Found> {
+  await chain.verify(signal)
+  const { number } = await chain.block(signal)
+  return { level: 'ok', detail: `chain ${chain.deployment.chainId} at block ${number}, contracts in place` }
+}
+
+async function checkClock({ chain }: Base, signal: AbortSignal): Promise<Found> {
+  const behindMs = Date.now() - (await chain.block(signal)).timestamp * 1000
+  if (behindMs < -MAX_SKEW_MS) return { level: 'error', detail: `this clock is ${Math.round(-behindMs / 1000)} s behind the newest block`, cure: 'set the clock, for instance with systemd-timesyncd or chrony' }
+  return { level: 'ok', detail: `the newest block is ${Math.max(0, Math.round(behindMs / 1000))} s old` }
+}
+
+async function checkContent({ ipfs }: Base, signal: AbortSignal): Promise<Found> {
+  const pins = await ipfs.pins(signal)
+  return { level: 'ok', detail: `${ipfs.kind}, ${pins.length} packages kept here` }
+}
+
+function checkPeers({ peer, market }: Base): Found {
+  const connections = peer.libp2p.getConnections().length
+  const offers = market.heard().length
+  const detail = `${connections} peers connected, ${offers} hosts heard, reachable at ${peer.addrs().join(' ') || 'no address'}`
+  if (connections > 0) return { level: 'ok', detail }
+  return { level: 'warning', detail, cure: 'set p2p.bootstrap to a peer of the market, each address with its /p2p/ part' }
+}
+
+async function checkBalance(base: Base, signal: AbortSignal): Promise<Found> {
+  const held = await Promise.all(base.tokens.map(async (token) => ({ token, amount: await balanceOf(base, token.address, signal) })))
+  const detail = held.map(({ token, amount }) => `${formatDecimal(amount, token.decimals)} ${token.symbol}`).join(', ')
+  const gas = await base.chain.balance(base.signer.address, signal)
+  if (gas > 0n) return { level: 'ok', detail: `${base.signer.address} has ${detail}` }
+  return { level: 'warning', detail: `${base.signer.address} has ${detail}: no gas for any transaction`, cure: `send some of the chain's currency to ${base.signer.address}` }
+}
+
+async function checkDisk({ home, config, blobs }: Base): Promise<Found> {
+  const free = await home.freeBytes()
+  const detail = `${gib(free)} GiB free, ${gib(blobs.usedBytes)} GiB of ${gib(config.limits.blobBytes)} used for inputs and outputs`
+  if (free > config.limits.freeBytes) return { level: 'ok', detail }
+  return { level: 'error', detail, cure: `free some space: no new work is taken under ${gib(config.limits.freeBytes)} GiB` }
+}
+
+function gib(bytes: number): string {
+  return (bytes / 2 ** 30).toFixed(1)
+}

@@ -1,0 +1,256 @@
+/** Builds the host's story over the rooms: what the machine has, what the owner offers, how clients reach it. */
+import { randomBytes } from 'node:crypto'
+import type { Engine } from '../engine/engine.ts'
+import { factReader } from '../engine/facts.ts'
+import { WarmPool } from '../engine/pool.ts'
+import { MecaError } from '../core/errors.ts'
+import { hostJobKey } from '../core/records.ts'
+import type { Resources } from '../core/resources.ts'
+import { priceFor, total } from '../core/tariff.ts'
+import { quoteDigest, releaseDigest, toHex } from '../core/typed.ts'
+import { decode, toWire, zDataHeader, zQuoteRequest } from '../core/wire.ts'
+import type { Quote } from '../core/wire.ts'
+import { startRegistry } from '../image/registry.ts'
+import { blobPath, thisPlatform } from '../image/layout.ts'
+import { verifyImage } from '../image/verify.ts'
+import { serveData } from '../p2p/data.ts'
+import type { Receiving, Sending } from '../p2p/data.ts'
+import { serveJobs } from '../p2p/jobs.ts'
+import { serveQuotes } from '../p2p/quotes.ts'
+import { checkTask } from '../role/admission.ts'
+import type { HostPolicy } from '../role/admission.ts'
+import { Advertiser } from '../role/advertise.ts'
+import { Book } from '../role/book.ts'
+import { Fleet } from '../role/fleet.ts'
+import { Host } from '../role/host.ts'
+import { Images } from '../role/images.ts'
+import { Settler } from '../role/settle.ts'
+import { FORMAT_NAMES } from '../task/format.ts'
+import { chainChannel } from './base.ts'
+import type { Base, Closer } from './base.ts'
+
+export type HostSide = { host: Host; book: Book; fleet: Fleet; settler: Settler; images: Images; advertiser: Advertiser; policy: HostPolicy; engine: Engine; engineVersion: string }
+
+/** A task's image: 20 GiB is more than any published one that a marketplace would want to fetch for one job. */
+const MAX_IMAGE_BYTES = 20 * 2 ** 30
+/** The machine itself needs some memory. */
+const KEPT_MEMORY_BYTES = 2 ** 30
+const QUOTE_TTL_MS = 60_000
+
+export async function openHost(base: Base, engine: Engine, closer: Closer, onFatal: (error: unknown) => void): Promise<HostSide> {
+  const { config, signal, log } = base
+  const info = await engine.probe(signal)
+  const swept = await engine.sweep(signal)
+  if (swept > 0) log.info({ swept }, 'removed what a former process left')
+  const policy = await policyOf(base, info.runtimes)
+  const images = await openImages(base, engine, closer)
+  const fleet = new Fleet(policy.total, config.host.maxQueue, (onGone) => {
+    const onStopError = (error: unknown) => log.warn({ err: error }, 'a container could not be ended; it will be swept')
+    return new WarmPool({ idleMs: config.host.warmIdleMs, onGone, onStopError })
+  })
+  closer.add(() => fleet.close())
+  const book = await Book.open(base.store, base.tables, 'host')
+  const advertiser = makeAdvertiser(base, policy, fleet, images, () => !host.draining)
+  const host: Host = new Host(hostComponents(base, { book, fleet, images, engine, policy, advertiser, onFatal }))
+  const lost = await host.jobs.recover()
+  if (lost > 0) log.warn({ lost }, 'jobs were under way when this host was stopped; they are not charged')
+  const settler = makeSettler(base, book)
+  await serve(base, host, policy, book, closer)
+  await register(base)
+  await advertiser.start()
+  closer.add(() => advertiser.stop())
+  settler.start()
+  closer.add(() => settler.stop())
+  return { host, book, fleet, settler, images, advertiser, policy, engine, engineVersion: info.version }
+}
+
+async function policyOf(base: Base, runtimes: readonly string[]): Promise<HostPolicy> {
+  const { host, limits } = base.config
+  if (host.tariffs.length === 0) {
+    throw new MecaError('bad_config', 'host.tariffs is empty: this host has no price', { cure: 'set host.tariffs in the configuration; see config/default.yml' })
+  }
+  const { os, architecture } = thisPlatform()
+  return {
+    tariffs: host.tariffs,
+    total: await offered(base),
+    formats: host.formats.filter((name) => FORMAT_NAMES.some((known) => known === name)),
+    runtimes,
+    platform: `${os}/${architecture}`,
+    allowsNetwork: host.allowNetwork,
+    maxSeconds: host.maxSeconds,
+    maxInputBytes: limits.inputBytes,
+    maxOutputBytes: limits.outputBytes,
+    minCloseDelaySeconds: host.minCloseDelaySeconds,
+  }
+}
+
+async function offered({ config, home }: Base): Promise<Resources> {
+  const facts = await factReader(home.folder)()
+  const { cpus, memoryBytes, gpus } = config.host
+  return {
+    cpuMillis: Math.round((cpus ?? facts.cpu.cores) * 1000),
+    memoryBytes: memoryBytes ?? Math.max(0, facts.memory.totalBytes - KEPT_MEMORY_BYTES),
+    gpus,
+  }
+}
+
+async function openImages(base: Base, engine: Engine, closer: Closer): Promise<Images> {
+  const { ipfs, store, tables } = base
+  const registry = await startRegistry((cid, digest, { signal, offset }) => ipfs.cat(`${cid}/image/${blobPath(digest)}`, { signal, offset, maxBytes: MAX_IMAGE_BYTES }))
+  closer.add(() => registry.close())
+  const known: string[] = []
+  for await (const [, cid] of tables.images.entries()) known.push(cid)
+  const remember = (cid: string) => store.commit({ rows: [tables.images.put(cid, cid)] })
+  return new Images({ ipfs, engine, registry, verify: (read, signal) => verifyImage(read, { signal }), maxImageBytes: MAX_IMAGE_BYTES, remember }, known)
+}
+
+function makeAdvertiser(base: Base, policy: HostPolicy, fleet: Fleet, images: Images, open: () => boolean): Advertiser {
+  return new Advertiser({
+    domain: base.chain.domain,
+    signer: base.signer,
+    peerId: base.peer.peerId,
+    policy,
+    fleet,
+    ttlMs: base.config.host.offerTtlMs,
+    addresses: () => base.peer.addrs(),
+    images: () => images.list(),
+    open,
+    publish: (offer) => {
+      base.ownOffer.current = offer
+      return base.offers.publish(offer)
+    },
+    onError: (error) => base.log.warn({ err: error }, 'the offer could not be published'),
+    wallNow: () => Date.now(),
+  })
+}
+
+type HostParts = { book: Book; fleet: Fleet; images: Images; engine: Engine; policy: HostPolicy; advertiser: Advertiser; onFatal: (error: unknown) => void }
+
+function hostComponents(base: Base, { book, fleet, images, engine, policy, advertiser, onFatal }: HostParts): ConstructorParameters<typeof Host>[0] {
+  const { chain, signer, config, channels } = base
+  const now = () => performance.now()
+  const wallNow = () => Date.now()
+  return {
+    ...base,
+    domain: chain.domain,
+    peerId: base.peer.peerId,
+    book,
+    fleet,
+    policy,
+    confirmations: config.chain.confirmations,
+    execute: {
+      fleet,
+      image: (task, providers, signal, onProgress) => images.ensure(task, providers, signal, onProgress),
+      start: (image, plan, { name, runtime = config.engine.runtime }, signal) => engine.start(image, plan, { name, ...(runtime === undefined ? {} : { runtime }) }, signal),
+      limits: { startTimeoutMs: config.limits.startTimeoutMs, fetchTimeoutMs: config.limits.fetchTimeoutMs, outputBytes: config.limits.outputBytes },
+      now,
+      wallNow,
+    },
+    channelState: (id, signal) => chainChannel(channels, id, signal),
+    offered: (sequence) => advertiser.offered(sequence),
+    releaseSignature: (channelId, claimed) => signer.sign(releaseDigest(chain.domain, channelId, claimed)),
+    ban: (peerId) => base.peer.ban(peerId),
+    onFatal,
+    log: base.log.child({ room: 'host' }),
+    now,
+    wallNow,
+  }
+}
+
+function makeSettler(base: Base, book: Book): Settler {
+  const { channels, wallet, config } = base
+  return new Settler({
+    book,
+    state: (id, signal) => chainChannel(channels, id, signal),
+    lane: (id, task, signal) => channels.lane(id, task, signal),
+    claim: async (groups, signal) => {
+      const { receipt } = await channels.claim(wallet, groups, signal)
+      return { tx: receipt?.hash ?? null, gasUsed: receipt?.gasUsed ?? 0n }
+    },
+    claimThreshold: config.host.claimThreshold,
+    claimEveryMs: config.host.claimEveryMs,
+    watchEveryMs: Math.max(1_000, 4 * config.chain.pollMs),
+    log: base.log.child({ room: 'settle' }),
+    signal: base.signal,
+    wallNow: () => Date.now(),
+  })
+}
+
+async function serve(base: Base, host: Host, policy: HostPolicy, book: Book, closer: Closer): Promise<void> {
+  const stopJobs = await serveJobs(base.peer, (stream, { peerId }) => host.serve(stream, peerId))
+  closer.add(() => stopJobs())
+  closer.add(() => host.jobs.close())
+  const stopQuotes = await serveQuotes(base.peer, async (request, { signal }) => ({ ...(await quote(base, policy, request, signal)) }))
+  closer.add(() => stopQuotes())
+  const stopData = await serveData(base.peer, (request, { peerId, signal }) => transfer(base, host, book, request, peerId, signal))
+  closer.add(() => stopData())
+}
+
+async function quote(base: Base, policy: HostPolicy, header: unknown, signal: AbortSignal): Promise<{ text: string; signature: string }> {
+  const request = decode(zQuoteRequest, header, 'quote request')
+  const task = await base.tasks.get(request.task, signal)
+  checkTask({ policy }, request.resources, request.maxSeconds, request.inputBytes, task)
+  const tariff = policy.tariffs.find(({ token }) => token === request.token)
+  if (tariff === undefined) throw new MecaError('refused', `The token ${request.token} is not taken here`)
+  const price = priceFor(tariff, request.resources, request.maxSeconds, task.entry.fee)
+  const body: Quote = {
+    v: 1,
+    host: base.signer.address,
+    task: request.task,
+    token: request.token,
+    hostAmount: price.hostAmount,
+    developerAmount: price.developerAmount,
+    maxSeconds: request.maxSeconds,
+    resources: request.resources,
+    nonce: toHex(randomBytes(32)),
+    expiresAt: Date.now() + QUOTE_TTL_MS,
+  }
+  const text = JSON.stringify(toWire(body))
+  base.log.debug({ task: request.task, total: total(price).toString() }, 'quoted')
+  return { text, signature: base.signer.sign(quoteDigest(base.chain.domain, text)) }
+}
+
+/** Large inputs come in, large outputs go out, for peers that said hello for the channel. */
+async function transfer(base: Base, host: Host, book: Book, header: unknown, peerId: string, signal: AbortSignal): Promise<Sending | Receiving> {
+  const { op, channelId, id, offset } = decode(zDataHeader, pick(header), 'data')
+  host.requireSession(peerId, channelId)
+  const channel = book.channels.get(channelId)
+  if (channel === undefined) throw new MecaError('not_found', `No channel ${channelId} is known here`)
+  const key = hostJobKey(channel.terms.client, id)
+  if (op === 'put') {
+    const live = host.jobs.live.get(key)
+    if (live === undefined) throw new MecaError('not_found', `No job ${id} waits for an input`)
+    return {
+      op: 'put',
+      offset: 0,
+      maxBytes: live.record.inputBytes,
+      receive: async (body) => {
+        await live.receiving.receive(body, signal)
+        return {}
+      },
+    }
+  }
+  const record = host.jobs.find(key)
+  if (record?.signed === undefined || record.outcome === undefined) throw new MecaError('not_found', `The job ${id} has no output`)
+  const body = base.blobs.read(record.signed.receipt.outputHash, { signal, offset })
+  return { op: 'get', lengthBytes: Math.max(0, record.outcome.outputBytes - offset), body }
+}
+
+/** The stream's own fields stay with the stream. */
+function pick(header: unknown): unknown {
+  const { op, channelId, id, offset } = (header ?? {}) as Record<string, unknown>
+  return { op, channelId, id, offset }
+}
+
+/** On chain once, and again when the address or identity changed: clients look there for hosts they never heard. */
+async function register({ hosts, wallet, signer, peer, config, signal, log }: Base): Promise<void> {
+  const entry = await hosts.get(signer.address, signal)
+  const metadata = config.p2p.announce.join(' ').slice(0, 512)
+  const payee = config.host.payout ?? signer.address
+  if (entry === undefined) {
+    await hosts.register(wallet, { payee, peerId: peer.peerId, metadata, bondWei: 0n }, signal)
+    log.info({ host: signer.address }, 'registered')
+  } else if (entry.peerId !== peer.peerId || entry.metadata !== metadata) {
+    await hosts.update(wallet, peer.peerId, metadata, signal)
+  }
+}
