@@ -72,9 +72,10 @@ export class Store {
     return this.#failure
   }
 
-  /** `name` is letters and underscores; it stands in front of every key. */
+  /** `name` is letters, dashes and underscores; it stands in front of every key. */
   table<T>(name: string, codec: Codec<T>, options: { ledger: boolean }): Table<T> {
-    if (!/^[a-z_]+$/.test(name)) throw new MecaError('internal', `A table cannot have the name ${JSON.stringify(name)}`)
+    if (!/^[a-z_-]+$/.test(name))
+      throw new MecaError('internal', `A table cannot have the name ${JSON.stringify(name)}`)
     return makeTable(this.#places, name, codec, options.ledger)
   }
 

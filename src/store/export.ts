@@ -1,0 +1,153 @@
+/**
+ * Vouchers outside the database, as JSON lines: each line alone is enough to collect what it says, so that a copy on
+ * another disk saves the money when this one is lost. A voucher is no secret; only its own host gains by it.
+ *
+ * `writeExport` makes a whole file; `VoucherExport` appends each voucher as it comes. Both are read by `readExport`.
+ */
+import { open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { z } from 'zod'
+import { MecaError } from '../core/errors.ts'
+import { zAddress, zAmount, zCount, zHash, zSignature } from '../core/units.ts'
+import { zTerms } from '../core/wire.ts'
+import { hasCode, writeDurably } from './files.ts'
+import { stringify } from './journal.ts'
+
+export const zExportedVoucher = z.strictObject({
+  version: z.literal(1),
+  chainId: zCount,
+  channels: zAddress,
+  channelId: zHash,
+  terms: zTerms,
+  taskId: zHash,
+  jobs: zCount,
+  hostAmount: zAmount,
+  developerAmount: zAmount,
+  signature: zSignature,
+})
+export type ExportedVoucher = z.infer<typeof zExportedVoucher>
+
+/** A line has about 900 characters. */
+const MAX_LINE = 8192
+
+/** Replaces the file, whole or not at all. */
+export async function writeExport(path: string, vouchers: Iterable<ExportedVoucher>): Promise<void> {
+  await writeDurably(path, [...vouchers].map(toLine).join(''))
+}
+
+/**
+ * The highest voucher of each channel and task. A last line without its end is what a crash leaves and is passed over;
+ * any other line that cannot be read throws `bad_input` with its number.
+ */
+export async function readExport(path: string): Promise<ExportedVoucher[]> {
+  const highest = new Map<string, ExportedVoucher>()
+  const file = await openToRead(path)
+  let number = 0
+  try {
+    for await (const { text, whole } of lines(file)) {
+      number++
+      if (!whole) continue
+      const voucher = parseLine(text, path, number)
+      const key = `${voucher.channels}/${voucher.chainId}/${voucher.channelId}/${voucher.taskId}`
+      const other = highest.get(key)
+      if (other === undefined || isHigher(voucher, other)) highest.set(key, voucher)
+    }
+  } finally {
+    await file.close()
+  }
+  return [...highest.values()]
+}
+
+/** Appends, synced; what is appended in one turn shares the sync. */
+export class VoucherExport {
+  readonly #file: FileHandle
+  #waiting: ExportedVoucher[] = []
+  /** The write that has not begun yet and takes along what comes meanwhile. */
+  #next: Promise<void> | undefined
+  #last: Promise<void> = Promise.resolve()
+
+  private constructor(file: FileHandle) {
+    this.#file = file
+  }
+
+  /** Drops what later vouchers made worthless, so that the file does not grow for ever. */
+  static async open(path: string): Promise<VoucherExport> {
+    try {
+      await writeExport(path, await readExport(path))
+    } catch (error) {
+      if (!(error instanceof MecaError && error.code === 'not_found')) throw error
+      await writeDurably(path, '')
+    }
+    return new VoucherExport(await open(path, 'a', 0o600))
+  }
+
+  /** Resolves when the vouchers are on that disk. A failure there is told, and says nothing of the store. */
+  append(vouchers: readonly ExportedVoucher[]): Promise<void> {
+    this.#waiting.push(...vouchers)
+    this.#next ??= this.#begin()
+    return this.#next
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled([this.#next])
+    await this.#last
+    await this.#file.close()
+  }
+
+  async #begin(): Promise<void> {
+    await this.#last
+    await new Promise((resolve) => setImmediate(resolve))
+    this.#next = undefined
+    const write = this.#write(this.#waiting.splice(0).map(toLine).join(''))
+    this.#last = write.catch(() => undefined) // whoever appended hears of it
+    await write
+  }
+
+  async #write(text: string): Promise<void> {
+    await this.#file.appendFile(text)
+    await this.#file.datasync()
+  }
+}
+
+function toLine(voucher: ExportedVoucher): string {
+  return `${stringify(voucher)}\n`
+}
+
+/** Both numbers only grow in one row, so either tells; the sum tells in any case. */
+function isHigher(a: ExportedVoucher, b: ExportedVoucher): boolean {
+  return a.hostAmount + a.developerAmount > b.hostAmount + b.developerAmount
+}
+
+function parseLine(text: string, path: string, number: number): ExportedVoucher {
+  try {
+    return zExportedVoucher.parse(JSON.parse(text))
+  } catch (error) {
+    throw new MecaError('bad_input', `Line ${number} of ${path} is not an exported voucher`, {
+      cause: error,
+      cure: 'remove the line, or use another copy of the file',
+      details: { path, line: number },
+    })
+  }
+}
+
+async function openToRead(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, 'r')
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error
+    throw new MecaError('not_found', `There is no file ${path}`, { cause: error })
+  }
+}
+
+/** Lines with a ceiling: a file that is something else must not fill the memory. */
+async function* lines(file: FileHandle): AsyncGenerator<{ text: string; whole: boolean }> {
+  let rest = ''
+  for await (const chunk of file.createReadStream({ encoding: 'utf8', autoClose: false }) as AsyncIterable<string>) {
+    const parts = (rest + chunk).split('\n')
+    rest = parts.pop() ?? ''
+    for (const text of parts) yield { text, whole: true }
+    if (rest.length > MAX_LINE)
+      throw new MecaError('bad_input', `A line is longer than ${MAX_LINE} characters; this is no export`)
+  }
+  if (rest !== '') yield { text: rest, whole: false }
+}
