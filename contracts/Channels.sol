@@ -9,6 +9,7 @@ import {LowLevelCall} from "@openzeppelin/contracts/utils/LowLevelCall.sol";
 import {Multicall} from "@openzeppelin/contracts/utils/Multicall.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {IChannels} from "./interfaces/IChannels.sol";
 import {IHosts} from "./interfaces/IHosts.sol";
@@ -86,12 +87,18 @@ contract Channels is IChannels, EIP712, ReentrancyGuardTransient, Multicall {
     }
 
     /// @inheritdoc IChannels
-    function claim(Group[] calldata groups) external returns (Outcome[] memory outcomes) {
-        uint256 rows = 0;
-        for (uint256 i = 0; i < groups.length; ++i) rows += groups[i].rows.length;
-        outcomes = new Outcome[](rows);
-        uint256 next = 0;
-        for (uint256 i = 0; i < groups.length; ++i) next = _claimGroup(groups[i], outcomes, next);
+    function claimVouchers(Group[] calldata groups, Typed.Row[] calldata rows) external {
+        Outcome[] memory untold;
+        _claim(groups, rows, untold);
+    }
+
+    /// @inheritdoc IChannels
+    function claimVouchersAndTell(
+        Group[] calldata groups,
+        Typed.Row[] calldata rows
+    ) external returns (Outcome[] memory outcomes) {
+        outcomes = new Outcome[](rows.length);
+        _claim(groups, rows, outcomes);
     }
 
     /// @inheritdoc IChannels
@@ -213,78 +220,105 @@ contract Channels is IChannels, EIP712, ReentrancyGuardTransient, Multicall {
         return uint96(deposit);
     }
 
-    /// @dev Claims the rows of one channel; returns the index behind its last outcome.
-    function _claimGroup(Group calldata group, Outcome[] memory outcomes, uint256 next) private returns (uint256) {
-        bytes32 id = channelId(group.terms);
-        Channel memory state = _channels[id];
-        Skip skip = state.deposit == 0
-            ? Skip.UnknownChannel
-            : (state.closesAt == FINISHED ? Skip.FinishedChannel : Skip.None);
-        uint256 left = state.deposit - state.claimed;
-        uint256 hostPaid = 0;
-        for (uint256 i = 0; i < group.rows.length; ++i) {
-            Row calldata row = group.rows[i];
-            Outcome memory outcome = outcomes[next++];
-            outcome.skip = skip == Skip.None ? _claimRow(id, group.terms, row, left, outcome) : skip;
-            if (outcome.skip != Skip.None) {
-                emit Skipped(id, row.taskId, outcome.skip);
-                continue;
-            }
-            emit Claimed(id, row.taskId, row.jobs, outcome.hostPaid, outcome.developerPaid);
-            hostPaid += outcome.hostPaid;
-            left -= uint256(outcome.hostPaid) + outcome.developerPaid;
+    /// @dev Claims channel by channel; tells the outcomes where there is room for them. Nothing here can overflow: what
+    /// is paid never exceeds what is left of the deposit, and all credit together never exceeds what came in.
+    function _claim(Group[] calldata groups, Typed.Row[] calldata rows, Outcome[] memory outcomes) private {
+        uint256 next = 0;
+        for (uint256 i = 0; i < groups.length; ++i) {
+            Group calldata group = groups[i];
+            next = _claimGroup(group.terms, rows, next, group.rows, outcomes);
         }
-        uint256 claimed = state.deposit - left;
-        if (claimed != state.claimed) _channels[id].claimed = uint96(claimed);
-        if (hostPaid != 0) _credits[group.terms.token][group.terms.host] += hostPaid;
+    }
+
+    /// @dev Returns the index behind the group's last row.
+    function _claimGroup(
+        Typed.Terms calldata terms,
+        Typed.Row[] calldata rows,
+        uint256 next,
+        uint256 count,
+        Outcome[] memory outcomes
+    ) private returns (uint256) {
+        bytes32 id = channelId(terms);
+        Channel storage state = _channels[id];
+        uint256 left = state.closesAt == FINISHED ? 0 : state.deposit - state.claimed;
+        uint256 paid = 0;
+        uint256 hostPaid = 0;
+        unchecked {
+            for (; count > 0; --count) {
+                Typed.Row calldata row = rows[next];
+                (Skip skip, uint256 host, uint256 developer) = _claimRow(id, terms, row, left - paid);
+                hostPaid += host;
+                paid += host + developer;
+                if (skip != Skip.None) skip = _skip(id, row.taskId, skip);
+                if (outcomes.length != 0) outcomes[next] = Outcome(skip, uint96(host), uint96(developer));
+                ++next;
+            }
+            if (paid != 0) state.claimed += uint96(paid);
+            if (hostPaid != 0) _credits[terms.token][terms.host] += hostPaid;
+        }
         return next;
     }
 
     /// @dev Books one row: lane and developer's till here, channel and host's credit once per group by the caller.
+    /// Amounts have at most 96 bits and jobs 64, so no sum or product below comes near 256 bits.
     function _claimRow(
         bytes32 id,
         Typed.Terms calldata terms,
-        Row calldata row,
-        uint256 left,
-        Outcome memory outcome
-    ) private returns (Skip) {
-        Lane storage paid = _lanes[id][row.taskId];
-        Lane memory before = paid;
-        if (row.jobs < before.jobs || row.hostAmount < before.hostAmount) return Skip.Stale;
-        if (row.developerAmount < before.developerAmount) return Skip.Stale;
-        uint256 host = row.hostAmount - before.hostAmount;
-        uint256 developer = row.developerAmount - before.developerAmount;
-        if (host + developer == 0) return Skip.Stale;
-        if (left == 0) return Skip.EmptyChannel;
-        if (!_isSigned(_hashVoucher(id, row), row.signature, terms.signer)) return Skip.BadSignature;
-        Till storage till = _tills[terms.token][row.taskId];
-        Skip skip = _checkFee(till, terms.token, row);
-        if (skip != Skip.None) return skip;
+        Typed.Row calldata row,
+        uint256 left
+    ) private returns (Skip, uint256 host, uint256 developer) {
+        if (left == 0) return (Skip.EmptyChannel, 0, 0);
+        Lane storage lane_ = _lanes[id][row.taskId];
+        (uint256 hostPaid, uint256 developerPaid) = (lane_.hostAmount, lane_.developerAmount);
+        uint256 jobs = row.jobs;
+        unchecked {
+            (host, developer) = (row.hostAmount, row.developerAmount);
+            if (jobs < lane_.jobs || host < hostPaid || developer < developerPaid) return (Skip.Stale, 0, 0);
+            (host, developer) = (host - hostPaid, developer - developerPaid);
+            if (host + developer == 0) return (Skip.Stale, 0, 0);
+            if (!_isSigned(Typed.hashVoucher(id, row), row.signature, terms.signer)) return (Skip.BadSignature, 0, 0);
+            Till storage till = _tills[terms.token][row.taskId];
+            (uint256 fee, uint256 credited) = (till.fee, till.credit);
+            if (!till.known) {
+                Skip skip;
+                (skip, fee) = _lookUp(till, terms.token, row.taskId);
+                if (skip != Skip.None) return (skip, 0, 0);
+            }
+            if (developer + developerPaid < jobs * fee) return (Skip.FeeMissing, 0, 0);
 
-        if (host + developer > left) {
-            // Rounded up for the developer, so that many small claims cannot round its share away.
-            developer = (left * developer + host + developer - 1) / (host + developer);
-            host = left - developer;
+            if (host + developer > left) {
+                // Rounded up for the developer, so that many small claims cannot round its share away.
+                developer = (left * developer + host + developer - 1) / (host + developer);
+                host = left - developer;
+            }
+            if (developer != 0) till.credit = uint128(credited + developer);
+            lane_.jobs = uint64(jobs);
+            lane_.hostAmount = uint96(hostPaid + host);
+            lane_.developerAmount = uint96(developerPaid + developer);
         }
-        paid.jobs = row.jobs;
-        paid.hostAmount = before.hostAmount + uint96(host);
-        paid.developerAmount = before.developerAmount + uint96(developer);
-        if (developer != 0) till.credit += uint128(developer);
-        (outcome.hostPaid, outcome.developerPaid) = (uint96(host), uint96(developer));
-        return Skip.None;
+        emit Claimed(id, row.taskId, uint96(host), uint96(developer));
+        return (Skip.None, host, developer);
     }
 
-    /// @dev Looks the fee up the first time a task is claimed in a token and keeps it beside the task's credit.
-    function _checkFee(Till storage till, address token, Row calldata row) private returns (Skip) {
-        uint256 fee = till.fee;
-        if (!till.known) {
-            (address payee, uint96 fee_, address feeToken) = TASKS.priceOf(row.taskId);
-            if (payee == address(0)) return Skip.UnknownTask;
-            if (fee_ != 0 && feeToken != token) return Skip.WrongToken;
-            fee = fee_;
-            (till.fee, till.known) = (fee_, true);
+    /// @dev A task is looked up the first time it is claimed in a token; its fee never changes.
+    function _lookUp(Till storage till, address token, bytes32 taskId) private returns (Skip, uint96 fee) {
+        address payee;
+        address feeToken;
+        (payee, fee, feeToken) = TASKS.priceOf(taskId);
+        if (payee == address(0)) return (Skip.UnknownTask, 0);
+        if (fee != 0 && feeToken != token) return (Skip.WrongToken, 0);
+        (till.fee, till.known) = (fee, true);
+        return (Skip.None, fee);
+    }
+
+    /// @dev Emits and returns why a row was skipped; where nothing was left, the channel says why that is.
+    function _skip(bytes32 id, bytes32 taskId, Skip reason) private returns (Skip) {
+        if (reason == Skip.EmptyChannel) {
+            if (_channels[id].deposit == 0) reason = Skip.UnknownChannel;
+            else if (_channels[id].closesAt == FINISHED) reason = Skip.FinishedChannel;
         }
-        return row.developerAmount < row.jobs * fee ? Skip.FeeMissing : Skip.None;
+        emit Skipped(id, taskId, reason);
+        return reason;
     }
 
     /// @dev A refund that the client's account does not take becomes credit: a client cannot hinder the end of a channel.
@@ -322,26 +356,15 @@ contract Channels is IChannels, EIP712, ReentrancyGuardTransient, Multicall {
         if (!_isSigned(structHash, signature, signer)) revert BadSignature();
     }
 
-    /// @dev `signer` is never zero where this is asked: `open` refuses such terms.
+    /// @dev What is no signature recovers to zero, which nobody is.
     function _isSigned(
         bytes32 structHash,
         Typed.Signature calldata signature,
         address signer
     ) private view returns (bool) {
         bytes32 digest = _hashTypedDataV4(structHash);
-        (address recovered, ECDSA.RecoverError fault, ) = ECDSA.tryRecover(
-            digest,
-            signature.v,
-            signature.r,
-            signature.s
-        );
-        return fault == ECDSA.RecoverError.NoError && recovered == signer;
-    }
-
-    function _hashVoucher(bytes32 id, Row calldata row) private pure returns (bytes32) {
-        return keccak256(
-            abi.encode(Typed.VOUCHER, id, row.taskId, row.jobs, row.hostAmount, row.developerAmount)
-        );
+        (address recovered, , ) = ECDSA.tryRecover(digest, signature.v, signature.r, signature.s);
+        return recovered == signer && recovered != address(0);
     }
 
     function _live(bytes32 id) private view returns (Channel storage state) {

@@ -22,6 +22,15 @@ library Typed {
         uint8 v;
     }
 
+    /// @notice A voucher with its signature. Amounts and jobs are cumulative per (channel, task).
+    struct Row {
+        bytes32 taskId;
+        uint64 jobs;
+        uint96 hostAmount;
+        uint96 developerAmount;
+        Signature signature;
+    }
+
     /// @notice What a host says it did.
     struct Receipt {
         bytes32 channelId;
@@ -54,8 +63,28 @@ library Typed {
     bytes32 internal constant NAME = keccak256("MECA");
     bytes32 internal constant VERSION = keccak256("1");
 
-    function hashTerms(Terms calldata terms) internal pure returns (bytes32) {
-        return keccak256(abi.encode(CHANNEL, terms));
+    /// @dev Copies the six words as they are. Words with dirty bits give a hash that is no channel's, since `open` reads
+    /// every field and the compiler refuses such a word there.
+    function hashTerms(Terms calldata terms) internal pure returns (bytes32 result) {
+        bytes32 typeHash = CHANNEL;
+        assembly ("memory-safe") {
+            let at_ := mload(0x40)
+            mstore(at_, typeHash)
+            calldatacopy(add(at_, 0x20), terms, 0xc0)
+            result := keccak256(at_, 0xe0)
+        }
+    }
+
+    /// @dev The first four words of the row, behind type and channel. The caller has read them, so they are clean.
+    function hashVoucher(bytes32 channelId, Row calldata row) internal pure returns (bytes32 result) {
+        bytes32 typeHash = VOUCHER;
+        assembly ("memory-safe") {
+            let at_ := mload(0x40)
+            mstore(at_, typeHash)
+            mstore(add(at_, 0x20), channelId)
+            calldatacopy(add(at_, 0x40), row, 0x80)
+            result := keccak256(at_, 0xc0)
+        }
     }
 
     function hashOpen(bytes32 channelId, uint96 amount) internal pure returns (bytes32) {

@@ -11,19 +11,10 @@ import {Typed} from "../Typed.sol";
 /// Signatures are plain ECDSA of the key in the terms: 65 bytes, v 27 or 28, low s. A signer therefore cannot take back
 /// what it signed by changing the code of its account.
 interface IChannels {
-    /// @notice A voucher with its signature. Amounts and jobs are cumulative per (channel, task).
-    struct Row {
-        bytes32 taskId;
-        uint64 jobs;
-        uint96 hostAmount;
-        uint96 developerAmount;
-        Typed.Signature signature;
-    }
-
-    /// @notice Vouchers of one channel.
+    /// @notice A channel and how many of the rows are its: the groups share one list of rows out, in order.
     struct Group {
         Typed.Terms terms;
-        Row[] rows;
+        uint256 rows;
     }
 
     /// @notice Why a row was paid nothing. `None`: it was paid.
@@ -64,8 +55,7 @@ interface IChannels {
     event ToppedUp(bytes32 indexed channelId, uint256 amount, uint256 deposit);
     event Claimed(
         bytes32 indexed channelId,
-        bytes32 indexed taskId,
-        uint64 jobs,
+        bytes32 taskId,
         uint96 hostPaid,
         uint96 developerPaid
     );
@@ -114,7 +104,13 @@ interface IChannels {
     /// @notice Turns vouchers into credit. Anybody may. A row that cannot be paid is skipped with its reason and harms no
     /// other. Where the deposit is short, host and developer share what is left in proportion, and the same voucher
     /// brings the rest after a top-up. The developer's cumulative amount must cover the cumulative jobs times the fee.
-    function claim(Group[] calldata groups) external returns (Outcome[] memory outcomes);
+    function claimVouchers(Group[] calldata groups, Typed.Row[] calldata rows) external;
+
+    /// @notice As `claimVouchers`, and tells what each row brought, in the order of the rows; for trying a claim by eth_call.
+    function claimVouchersAndTell(
+        Group[] calldata groups,
+        Typed.Row[] calldata rows
+    ) external returns (Outcome[] memory outcomes);
 
     /// @notice Starts to close. Only the client. Claims go on until somebody finishes the channel.
     function startClose(Typed.Terms calldata terms) external;
@@ -123,7 +119,7 @@ interface IChannels {
     function finishClose(Typed.Terms calldata terms) external;
 
     /// @notice Finishes a channel at once: the host signed Release(channelId, claimed), and at least that was claimed.
-    /// Together with `claim` and `withdraw` in one `multicall`, host and client end a channel in one transaction.
+    /// Together with `claimVouchers` and `withdraw` in one `multicall`, host and client end a channel in one transaction.
     function release(Typed.Terms calldata terms, uint96 claimed, Typed.Signature calldata hostSignature) external;
 
     /// @notice Sends an account's credit to its payee (see IHosts.payeeOf). Anybody may.

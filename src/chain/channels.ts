@@ -124,8 +124,8 @@ export class Channels {
   /** What `claim` would bring if it were in the next block; costs nothing. */
   async dryClaim(groups: readonly ClaimGroup[], signal: AbortSignal): Promise<ClaimOutcome[]> {
     requireRows(groups)
-    const data = codec.encode('claim', [groups.map(toGroup)])
-    const outcomes = codec.decode('claim', await this.#chain.call({ to: this.#address, data }, signal))
+    const data = codec.encode('claimVouchersAndTell', toClaim(groups))
+    const outcomes = codec.decode('claimVouchersAndTell', await this.#chain.call({ to: this.#address, data }, signal))
     const rows = groups.flatMap(({ terms, rows }) =>
       rows.map(({ taskId }) => ({ channelId: this.idOf(terms), taskId })),
     )
@@ -148,7 +148,7 @@ export class Channels {
     const skipped = outcomes.filter((outcome) => outcome.skip !== 'none')
     const worthy = keepRows(groups, (i) => outcomes[i]?.skip === 'none')
     if (worthy.length === 0) return { receipt: undefined, paid: [], skipped }
-    const data = codec.encode('claim', [worthy.map(toGroup)])
+    const data = codec.encode('claimVouchers', toClaim(worthy))
     const receipt = await wallet.send(
       { to: this.#address, data },
       `claim ${outcomes.length - skipped.length} rows`,
@@ -198,22 +198,22 @@ export class Channels {
   }
 
   /**
-   * Ends a channel in one transaction: last vouchers in, channel released, host's credit and, where named, developers'
-   * fees out. Undone as a whole where one step fails; then take the steps one by one.
+   * Ends a channel in one transaction: last vouchers in, channel released and, where `payOut` says so, the host's credit
+   * and the named developers' fees out. Undone as a whole where one step fails; then take the steps one by one.
    */
   async end(
     wallet: Wallet,
     group: ClaimGroup,
     release: { claimed: bigint; hostSignature: Hex },
-    developers: readonly { payee: Hex; taskIds: readonly Hex[] }[],
+    payOut: { host: boolean; developers: readonly { payee: Hex; taskIds: readonly Hex[] }[] },
     signal: AbortSignal,
   ): Promise<{ receipt: TxReceipt; paid: ClaimOutcome[] }> {
     const { terms } = group
     const calls = [
-      codec.encode('claim', [[toGroup(group)]]),
+      codec.encode('claimVouchers', toClaim([group])),
       codec.encode('release', [toTerms(terms), release.claimed, splitSignature(release.hostSignature)]),
-      codec.encode('withdraw', [terms.token, terms.host]),
-      ...developers.map((d) => codec.encode('withdrawTasks', [terms.token, d.payee, [...d.taskIds]])),
+      ...(payOut.host ? [codec.encode('withdraw', [terms.token, terms.host])] : []),
+      ...payOut.developers.map((d) => codec.encode('withdrawTasks', [terms.token, d.payee, [...d.taskIds]])),
     ]
     const data = codec.encode('multicall', [calls])
     const receipt = await wallet.send({ to: this.#address, data }, `end channel ${this.idOf(terms)}`, signal)
@@ -245,11 +245,15 @@ function toTerms({ closeDelaySeconds, ...terms }: ChannelTerms) {
   return { ...terms, closeDelay: BigInt(closeDelaySeconds) }
 }
 
-function toGroup({ terms, rows }: ClaimGroup) {
-  return {
-    terms: toTerms(terms),
-    rows: rows.map((row) => ({ ...row, jobs: BigInt(row.jobs), signature: splitSignature(row.signature) })),
-  }
+/** The contract takes one list of rows, and channels that say how many of them are theirs. */
+function toClaim(groups: readonly ClaimGroup[]) {
+  const heads = groups.map(({ terms, rows }) => ({ terms: toTerms(terms), rows: BigInt(rows.length) }))
+  const rows = groups.flatMap((group) => group.rows.map(toRow))
+  return [heads, rows] as const
+}
+
+function toRow(row: ClaimRow) {
+  return { ...row, jobs: BigInt(row.jobs), signature: splitSignature(row.signature) }
 }
 
 function keepRows(groups: readonly ClaimGroup[], keep: (index: number) => boolean): ClaimGroup[] {

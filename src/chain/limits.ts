@@ -27,6 +27,12 @@ export const MAX_BUMPS = 12
 /** Longest wait for one transaction before it is reported as stuck; its intent stays and is taken up again. */
 export const MAX_WAIT_MS = 15 * 60_000
 
+/**
+ * How long a nonce may be used up without a receipt of ours before it counts as taken by somebody else: endpoints behind
+ * one address may lag each other by a few blocks, and anvil counts a moment before it shows.
+ */
+export const UNSEEN_MS = 15_000
+
 /** Entries of a listing fetched in one call; an entry is below 1 KiB. */
 export const PAGE_SIZE = 200
 

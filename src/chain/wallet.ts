@@ -13,7 +13,7 @@ import { failpoint } from '../failpoint.ts'
 import type { Chain, TxReceipt } from './chain.ts'
 import { nextFees, startFees } from './fees.ts'
 import type { Fees } from './fees.ts'
-import { BUMP_AFTER_MS, MAX_BUMPS, MAX_WAIT_MS } from './limits.ts'
+import { BUMP_AFTER_MS, MAX_BUMPS, MAX_WAIT_MS, UNSEEN_MS } from './limits.ts'
 
 /** A transaction that was decided on. `raw` and `hashes` grow with every fee rise; they all share the nonce. */
 export type Intent = {
@@ -100,21 +100,22 @@ export class Wallet {
     return done
   }
 
-  /** Broadcasts until the intent is confirmed, or until its nonce is seen to be used by something else. */
+  /** Broadcasts until the intent is confirmed, or until its nonce was clearly used by something else. */
   async #settle(first: Intent, signal: AbortSignal): Promise<TxReceipt | undefined> {
     let intent = first
     const startedAt = performance.now()
-    let bumpedAt = startedAt
+    let [bumpedAt, usedSince] = [startedAt, Infinity]
     await this.#broadcast(intent, signal)
     for (;;) {
-      const receipt = await this.#mined(intent, signal)
-      if (receipt !== 'waiting') {
-        await this.#intents.remove(intent.id)
-        return receipt
-      }
+      const found = await this.#mined(intent, signal)
       const now = performance.now()
+      usedSince = found === 'nonce_used' ? Math.min(usedSince, now) : Infinity
+      if (typeof found === 'object' || now - usedSince > UNSEEN_MS) {
+        await this.#intents.remove(intent.id)
+        return typeof found === 'object' ? found : undefined
+      }
       if (now - startedAt > this.#options.maxWaitMs) throw stuck(intent, now - startedAt)
-      if (now - bumpedAt > this.#options.bumpAfterMs && intent.raw.length <= MAX_BUMPS) {
+      if (found === 'waiting' && now - bumpedAt > this.#options.bumpAfterMs && intent.raw.length <= MAX_BUMPS) {
         intent = await this.#bump(intent, await startFees(this.chain, signal))
         await this.#broadcast(intent, signal)
         bumpedAt = now
@@ -123,7 +124,8 @@ export class Wallet {
     }
   }
 
-  async #mined(intent: Intent, signal: AbortSignal): Promise<TxReceipt | undefined | 'waiting'> {
+  /** `nonce_used`: by something whose receipt cannot be seen, or not yet. */
+  async #mined(intent: Intent, signal: AbortSignal): Promise<TxReceipt | 'nonce_used' | 'waiting'> {
     const used = await this.chain.transactionCount(this.address, 'latest', signal)
     if (used <= intent.nonce) return 'waiting'
     for (const hash of intent.hashes) {
@@ -132,7 +134,7 @@ export class Wallet {
       const head = await this.chain.block(signal)
       return head.number - receipt.blockNumber + 1 >= this.#options.confirmations ? receipt : 'waiting'
     }
-    return undefined
+    return 'nonce_used'
   }
 
   async #sign(tx: TxRequest & { gas: bigint; nonce: number }, fees: Fees, what: string): Promise<Intent> {
