@@ -44,7 +44,7 @@ type Pending = {
 
 /** Attempts to get a broken line back, each a little later; a host restarts within this. */
 const RECONNECTS = [100, 500, 2_000, 5_000, 10_000] as const
-/** Quiet for so long, the client says exactly what it owes. */
+/** So soon after a result the client says exactly what it owes, once for all that end meanwhile. */
 const SETTLE_AFTER_MS = 50
 
 export class ClientSession {
@@ -380,10 +380,10 @@ export class ClientSession {
   }
 
   #settleSoon(): void {
-    if (!this.idle || this.#closed) return
-    clearTimeout(this.#settleTimer)
-    this.#settleTimer = setTimeout(() => {
-      if (this.idle && this.#stream !== undefined && !this.#stream.isClosed) this.#sendExact(this.#stream)
+    if (this.#closed) return
+    this.#settleTimer ??= setTimeout(() => {
+      this.#settleTimer = undefined
+      if (this.#stream !== undefined && !this.#stream.isClosed) this.#sendExact(this.#stream)
     }, SETTLE_AFTER_MS).unref()
   }
 
@@ -391,7 +391,7 @@ export class ClientSession {
   #sendExact(stream: FrameStream): void {
     const vouchers = this.#c.book.rowsOf(this.channelId).flatMap((row) => {
       const told = row.exact !== undefined && equal(row.exact.totals, row.billed)
-      if (told || sum(row.billed) === 0n || sum(row.reserved) > 0n) return []
+      if (told || sum(row.billed) === 0n) return []
       const signature = this.#sign(row.taskId, row.billed)
       this.#c.book.stageRow({ ...row, exact: { totals: row.billed, signature } })
       return [{ taskId: row.taskId, ...totalsToWire(row.billed), signature }]

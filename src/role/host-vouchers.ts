@@ -2,7 +2,7 @@
  * Where a host takes money in: a client's vouchers, checked the cheap way first, so that a flood of bad ones costs
  * little. A voucher counts from the moment it is staged in the book; the caller writes it down before any work.
  */
-import { covers, equal, sum, withVoucher, ZERO } from '../core/ledger.ts'
+import { covers, sum, withVoucher, ZERO } from '../core/ledger.ts'
 import type { Totals } from '../core/ledger.ts'
 import { MecaError } from '../core/errors.ts'
 import type { ChannelRecord } from '../core/records.ts'
@@ -37,13 +37,14 @@ export function takeVoucher(domain: Domain, book: Book, channel: ChannelRecord, 
 }
 
 /**
- * Stages a voucher over exactly what was billed, which a client sends when nothing is in flight. The host then claims
- * no more than it billed. One that does not match is ignored: it was overtaken by a newer bill.
+ * Stages a voucher over what was billed at some moment, which a client sends now and then. With it the host claims no
+ * more than it billed. One that says more than was billed, or less than the last one, is ignored.
  */
 export function takeExact(domain: Domain, book: Book, channel: ChannelRecord, voucher: SignedVoucher): LiveRow | undefined {
   const row = book.row(channel.channelId, voucher.taskId)
   const totals: Totals = { jobs: voucher.jobs, hostAmount: voucher.hostAmount, developerAmount: voucher.developerAmount }
-  if (row === undefined || !equal(row.billed, totals) || (row.exact !== undefined && covers(row.exact.totals, totals))) return undefined
+  if (row === undefined || !covers(row.billed, totals)) return undefined
+  if (row.exact !== undefined && !covers(totals, row.exact.totals)) return undefined
   checkSignature(domain, channel, voucher)
   const next: LiveRow = { ...row, exact: { totals, signature: voucher.signature } }
   book.stageRow(next)

@@ -1,13 +1,12 @@
 /**
  * How a host turns vouchers into money. It asks the chain for the state of each of its channels, on a timer and not by
- * events, and claims when enough has gathered, when it has waited long enough, or when the client is closing. Where
- * nothing is in flight it claims the voucher over exactly what it billed; the slack of the highest voucher is claimed
- * only where a close would otherwise take the work unpaid.
+ * events, and claims when enough has gathered, when it has waited long enough, or when the client is closing. It claims
+ * the voucher over what it billed; the slack of the highest voucher only where work would otherwise stay unpaid.
  *
  * The bound: what a host can lose is what it chose not to collect yet, plus the jobs under way.
  */
 import type { Logger } from 'pino'
-import { covers, equal, minus, sum } from '../core/ledger.ts'
+import { equal, minus, sum } from '../core/ledger.ts'
 import type { Totals } from '../core/ledger.ts'
 import type { ChannelRecord } from '../core/records.ts'
 import type { ChannelTerms } from '../core/typed.ts'
@@ -71,7 +70,7 @@ export class Settler {
   claim(channelId: Hex | undefined): Promise<Claimed[]> {
     return this.#inTurn(async () => {
       const channels = this.#live().filter((c) => channelId === undefined || c.channelId === channelId)
-      return this.#collect(await Promise.all(channels.map((c) => this.#refresh(c))))
+      return this.#collect(await Promise.all(channels.map((c) => this.#refresh(c))), false)
     })
   }
 
@@ -81,7 +80,7 @@ export class Settler {
     const pending = channels.map((c) => this.pendingOn(c.channelId)).reduce((a, b) => a + b, 0n)
     const late = this.#c.wallNow() - this.#lastClaimAt >= this.#c.claimEveryMs
     const due = pending > 0n && (pending >= this.#c.claimThreshold || late)
-    if (due || closing.length > 0) await this.#collect(due ? channels : closing)
+    if (due || closing.length > 0) await this.#collect(due ? channels : closing, late)
   }
 
   /** What was billed on a channel and is not collected. */
@@ -111,18 +110,18 @@ export class Settler {
     return next
   }
 
-  async #collect(channels: readonly ChannelRecord[]): Promise<Claimed[]> {
+  async #collect(channels: readonly ChannelRecord[], late: boolean): Promise<Claimed[]> {
     const done: Claimed[] = []
     for (const [token, ofToken] of Map.groupBy(channels, (c) => c.terms.token)) {
-      const groups = ofToken.flatMap((channel) => this.#groupFor(channel) ?? []).slice(0, MAX_ROWS)
+      const groups = ofToken.flatMap((channel) => this.#groupFor(channel, late) ?? []).slice(0, MAX_ROWS)
       if (groups.length > 0) done.push(await this.#claimAll(token, groups))
     }
     this.#lastClaimAt = this.#c.wallNow()
     return done
   }
 
-  #groupFor(channel: ChannelRecord): ClaimGroup | undefined {
-    const urgent = channel.closesAt > 0
+  #groupFor(channel: ChannelRecord, late: boolean): ClaimGroup | undefined {
+    const urgent = channel.closesAt > 0 || late
     const rows = this.#c.book.rowsOf(channel.channelId).flatMap((row) => voucherToClaim(row, urgent) ?? [])
     return rows.length === 0 || channel.state === 'closed' ? undefined : { terms: channel.terms, rows: rows.slice(0, MAX_ROWS) }
   }
@@ -170,18 +169,16 @@ export class Settler {
 }
 
 /**
- * The voucher a claim uses: the exact one where it brings something; the highest one where the client never said the
- * exact sum and either a close is running or there is nothing in flight that could still change it.
+ * The voucher a claim uses: the one over what was billed. The highest one says more than that, so it is claimed only
+ * where work would else stay unpaid: a close is running, or the client has long been silent (`urgent`).
  */
 export function voucherToClaim(row: LiveRow, urgent: boolean): ClaimRow | undefined {
   const { exact, vouched, billed, claimed, taskId } = row
-  const exactIsAll = exact !== undefined && equal(exact.totals, billed)
-  const settled = sum(row.reserved) === 0n
-  if (exact !== undefined && (exactIsAll || !urgent) && covers(exact.totals, claimed)) {
+  const enough = exact !== undefined && equal(exact.totals, billed)
+  if (exact !== undefined && (enough || !urgent)) {
     return sum(exact.totals) > sum(claimed) ? { taskId, ...exact.totals, signature: exact.signature } : undefined
   }
-  const worth = sum(billed) > sum(claimed) && (urgent || settled)
-  return worth ? { taskId, ...vouched, signature: row.vouchedSignature } : undefined
+  return urgent && sum(billed) > sum(claimed) ? { taskId, ...vouched, signature: row.vouchedSignature } : undefined
 }
 
 function sameState(a: ChannelRecord, b: ChannelRecord): boolean {

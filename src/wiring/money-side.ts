@@ -29,7 +29,7 @@ export function moneyApi(base: Base, { book, client, payer }: ClientSide, host: 
       withdraw: (token, signal) => withdraw(base, token, signal),
       startClose: async (terms, signal) => void (await channels.startClose(wallet, terms, signal)),
       finishClose: async (terms, signal) => void (await channels.finishClose(wallet, terms, signal)),
-      end: async (group, release, signal) => void (await channels.end(wallet, group, release, [], signal)),
+      end: async (group, release, signal) => void (await channels.end(wallet, group, release, { host: false, developers: [] }, signal)),
     },
   })
 }
