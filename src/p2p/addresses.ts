@@ -41,11 +41,6 @@ export function mayDial(address: Multiaddr, home: Neighbourhood): boolean {
   return true
 }
 
-/** True for an address that only means something on one machine or one local network. */
-export function isLocal(ip: string): boolean {
-  return has(LOOPBACK, unmapped(ip)) || has(PRIVATE, unmapped(ip))
-}
-
 function sameNet(ip: string, own: string, prefix: number): boolean {
   if (isIPv4(ip) !== isIPv4(own)) return false
   const net = new BlockList()

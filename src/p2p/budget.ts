@@ -21,7 +21,7 @@ export class Budget {
     const granted = tokens >= amount
     // Deleted first, so that the map stays ordered by last use.
     this.#buckets.delete(key)
-    this.#buckets.set(key, { tokens: granted ? tokens - amount : tokens, atMs: nowMs })
+    this.#buckets.set(key, { tokens: granted ? tokens - amount : tokens, atMs: Math.max(old.atMs, nowMs) })
     this.#forgetOldest()
     return granted
   }

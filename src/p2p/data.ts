@@ -96,7 +96,7 @@ export function serveData(peer: Peer, handler: DataHandler): Promise<() => Promi
 }
 
 async function transfer(frames: FrameStream, handler: DataHandler, context: DataContext): Promise<void> {
-  const { header: request } = await firstFrame(frames, REQUEST, PROTOCOLS.data)
+  const { header: request } = await firstFrame(frames, REQUEST, PROTOCOLS.data, DATA.answerTimeoutMs)
   const plan = await handler(request, context)
   if (plan.op !== request.op)
     throw new MecaError('bad_input', `This is there to ${plan.op}, not to ${String(request.op).slice(0, 20)}`)

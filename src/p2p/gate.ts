@@ -15,7 +15,13 @@ export type Gate = {
   ban(peerId: string, forMs?: number): void
 }
 
-export function createGate(denied: readonly string[], home: Neighbourhood, now: () => number = Date.now): Gate {
+/** `connectionsOf` says how many connections a peer has. */
+export function createGate(
+  denied: readonly string[],
+  home: Neighbourhood,
+  connectionsOf: (peerId: string) => number,
+  now: () => number = Date.now,
+): Gate {
   const forever = new Set(denied)
   const bannedUntilMs = new Map<string, number>()
   const isBanned = (peerId: string): boolean => forever.has(peerId) || (bannedUntilMs.get(peerId) ?? 0) > now()
@@ -30,7 +36,8 @@ export function createGate(denied: readonly string[], home: Neighbourhood, now: 
     },
     gater: {
       denyDialPeer: deny,
-      denyInboundEncryptedConnection: deny,
+      denyInboundEncryptedConnection: (peerId) =>
+        deny(peerId) || connectionsOf(peerId.toString()) >= CONNECTION.maxPerPeer,
       denyInboundRelayReservation: deny,
       denyOutboundRelayedConnection: (source, destination) => deny(source) || deny(destination),
       denyInboundRelayedConnection: (_relay, remote) => deny(remote),

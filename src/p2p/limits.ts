@@ -38,7 +38,7 @@ export const FRAME = {
 
 export const STREAM = {
   /** Bytes that arrived and were not read before the sender is told to stop. */
-  pauseAboveBytes: 1 * MIB,
+  pauseAboveBytes: 512 * KIB,
   /** Bytes that may wait for the line before a writer waits: a few round trips of a fast local link. */
   writeAheadBytes: 512 * KIB,
   /** Largest flow-control window: 2 MiB fill a link of 100 MB/s over 20 ms of round trip. */
@@ -57,6 +57,8 @@ export const STREAM = {
 export const CONNECTION = {
   /** A host talks to its clients and a mesh of a dozen peers; 200 connections cost about 30 MiB. */
   maxConnections: 200,
+  /** Of one peer: its first, one after a reconnect, and a relayed one beside the direct. */
+  maxPerPeer: 4,
   /** New connections a second from one address: a household behind one NAT, not a flood. */
   inboundPerSecond: 10,
   /** Handshakes at a time: each costs a few milliseconds of CPU before we know who is there. */

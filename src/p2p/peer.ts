@@ -66,11 +66,13 @@ export type Peer = {
 
 export async function createPeer(options: PeerOptions): Promise<Peer> {
   const listen = options.listen ?? ['/ip4/127.0.0.1/tcp/0']
-  const gate = createGate(options.deny ?? [], neighbourhood(listen))
+  const connectionsOf = (peerId: string): Connection[] =>
+    libp2p.getConnections().filter((c) => c.remotePeer.toString() === peerId)
+  const gate = createGate(options.deny ?? [], neighbourhood(listen), (peerId) => connectionsOf(peerId).length)
   const relayed = options.relay !== undefined && options.relay !== 'off'
   const ban = (peerId: string): void => {
     gate.ban(peerId)
-    for (const c of libp2p.getConnections()) if (c.remotePeer.toString() === peerId) c.abort(new Error('banned'))
+    for (const c of connectionsOf(peerId)) c.abort(new Error('banned'))
   }
   const libp2p: Libp2p<Services> = await createLibp2p<Services>({
     privateKey: decodeIdentity(options.identity),

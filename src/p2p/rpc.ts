@@ -59,7 +59,7 @@ export function serve(
     const frames = new FrameStream(stream, { maxFrameBytes: maxAnswerBytes, idleTimeoutMs: RPC.timeoutMs })
     try {
       if (!budget.take(peerId, performance.now())) throw tooOften(perSecond)
-      const question = await firstFrame(frames, ASK, protocol)
+      const question = await firstFrame(frames, ASK, protocol, RPC.timeoutMs)
       const answer = await handler(question.header, { peerId, signal: AbortSignal.timeout(RPC.timeoutMs) })
       const { header, attachments } = isAnswer(answer) ? answer : { header: answer, attachments: [] }
       await frames.send(ANSWER, header, attachments)
@@ -98,9 +98,15 @@ async function exchange(
   }
 }
 
-/** The first message of a stream, which must be of the given type. */
-export async function firstFrame(frames: FrameStream, type: number, protocol: string): Promise<Frame> {
-  const frame = await frames.next()
+/** The first message of a stream, which must be of the given type and whole within the time: it may not drip in. */
+export async function firstFrame(
+  frames: FrameStream,
+  type: number,
+  protocol: string,
+  timeoutMs: number,
+): Promise<Frame> {
+  const late = setTimeout(() => frames.abort(slow(protocol, timeoutMs)), timeoutMs)
+  const frame = await frames.next().finally(() => clearTimeout(late))
   if (frame === undefined) throw new MecaError('protocol', `The peer opened ${protocol} and asked nothing`)
   if (frame.type !== type)
     throw new MecaError('protocol', `The peer opened ${protocol} with message type ${frame.type}`)
@@ -130,6 +136,10 @@ function tooOften(perSecond: number): MecaError {
 
 function cancelled(protocol: string): MecaError {
   return new MecaError('cancelled', `The question on ${protocol} was cancelled`)
+}
+
+function slow(protocol: string, timeoutMs: number): MecaError {
+  return new MecaError('timeout', `The peer opened ${protocol} and did not finish its question within ${timeoutMs} ms`)
 }
 
 function late(protocol: string, timeoutMs: number): MecaError {

@@ -1,19 +1,36 @@
 /** A peer in its own process; what it does is named by the first argument. Tells its parent its addresses. */
 import { once } from 'node:events'
 import type { Stream } from '@libp2p/interface'
+import { accept } from '../../src/p2p/accept.ts'
 import type { Header } from '../../src/p2p/codec.ts'
 import { serveData } from '../../src/p2p/data.ts'
 import { FrameStream } from '../../src/p2p/frames.ts'
 import { generateIdentity } from '../../src/p2p/identity.ts'
-import { PROTOCOLS } from '../../src/p2p/limits.ts'
+import { serveJobs } from '../../src/p2p/jobs.ts'
+import { DATA, JOBS, PROTOCOLS } from '../../src/p2p/limits.ts'
 import { joinOffers } from '../../src/p2p/offers.ts'
 import { createPeer } from '../../src/p2p/peer.ts'
-import type { Peer } from '../../src/p2p/peer.ts'
+import type { Peer, PeerOptions } from '../../src/p2p/peer.ts'
 
 const roles: Readonly<Record<string, (peer: Peer, args: readonly string[]) => Promise<void>>> = {
   /** Sends every frame back. */
   echo: async (peer) => {
     await peer.libp2p.handle(PROTOCOLS.job, (stream) => void echo(new FrameStream(stream)))
+  },
+  /** Takes every stream and reads none. */
+  deaf: async (peer) => {
+    for (const [protocol, most] of Object.entries({
+      [PROTOCOLS.job]: JOBS.maxStreamsPerPeer,
+      [PROTOCOLS.data]: DATA.maxStreamsPerPeer,
+    })) {
+      await accept(peer, protocol, most, (stream) => new FrameStream(stream).closed.then(() => undefined))
+    }
+  },
+  /** Everything loaded, nothing to do. */
+  rest: () => Promise.resolve(),
+  /** A host that answers every job with its own header. */
+  jobs: async (peer) => {
+    await serveJobs(peer, echo)
   },
   /** Sends 64 MiB: over the data protocol, and over a plain stream for comparison; takes uploads and drops them. */
   bulk: async (peer) => {
@@ -101,7 +118,8 @@ const role = roles[process.argv[2] ?? '']
 if (role === undefined) throw new Error(`no role ${process.argv[2]}`)
 const args = process.argv.slice(3)
 const topics = args.filter((a) => a.startsWith('/meca/offers/'))
-const peer = await createPeer({ identity: await generateIdentity(), topics })
+const everything: Partial<PeerOptions> = process.argv[2] === 'rest' ? { dht: 'server', relay: 'server' } : {}
+const peer = await createPeer({ identity: await generateIdentity(), topics, ...everything })
 await role(peer, args)
 process.on('disconnect', () => process.exit(0))
 process.send?.({ addrs: peer.addrs() })

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Stream } from '@libp2p/interface'
 import { MecaError } from '../../src/core/errors.ts'
+import { accept } from '../../src/p2p/accept.ts'
+import { FrameStream } from '../../src/p2p/frames.ts'
 import { PROTOCOLS, RPC } from '../../src/p2p/limits.ts'
 import { askQuote, serveQuotes } from '../../src/p2p/quotes.ts'
-import { ask, serve } from '../../src/p2p/rpc.ts'
+import { ask, firstFrame, serve } from '../../src/p2p/rpc.ts'
 import { errorOf, eventually, forMs, startPeer } from './support.ts'
 
 const ASK = '/test/ask/1'
@@ -106,6 +108,24 @@ test('who asks too often is told so', async (t) => {
   await once()
   await once()
   assert.equal((await errorOf(once())).code, 'busy')
+})
+
+test('a question that drips in is dropped at the time limit, however often it moves', async (t) => {
+  const [rogue, host] = await Promise.all([startPeer(t), startPeer(t)])
+  let asked = false
+  await accept(host, ASK, 4, async (stream) => {
+    const frames = new FrameStream(stream, { idleTimeoutMs: 300 })
+    await firstFrame(frames, 1, ASK, 600).then(
+      () => (asked = true),
+      () => undefined,
+    )
+  })
+  const stream = await (await rogue.dial(host.addrs(), forMs(5_000))).newStream(ASK)
+  const drip = setInterval(() => stream.status === 'open' && stream.send(Uint8Array.of(0)), 100)
+  t.after(() => clearInterval(drip))
+  stream.send(Buffer.from([0, 0, 1, 0]))
+  await eventually('the stream is reset', () => stream.status === 'reset', 2_000)
+  assert.equal(asked, false)
 })
 
 test('a stranger that opens more streams than its share has the rest reset, and the host goes on', async (t) => {
