@@ -1,0 +1,93 @@
+/** `meca channel`: money that this node locked for hosts, or that clients locked for it. */
+import type { Command } from 'commander'
+import { MecaError } from '../core/errors.ts'
+import { parseAddress, quote, zHash } from '../core/units.ts'
+import type { Hex } from '../core/units.ts'
+import type { ChannelSummary, TokenInfo } from '../role/api.ts'
+import { AMOUNT_HELP, money, readAmount } from './amounts.ts'
+import { tokensOf } from './context.ts'
+import type { Context } from './context.ts'
+import { date, facts, table } from './render.ts'
+import { examples } from './usage.ts'
+import type { Act } from './usage.ts'
+
+export function addChannel(program: Command, act: Act): void {
+  const channel = program.command('channel').description('money locked between a client and a host')
+  const open = channel
+    .command('open <host> <deposit>')
+    .description(`lock money for one host (${AMOUNT_HELP}); the first job with a host does it by itself`)
+    .action(act(openChannel))
+  examples(open, [['meca channel open 0xhost… 0.01', 'enough for many small jobs']])
+  const list = channel.command('list').description('all of them, on both sides').action(act(listChannels))
+  examples(list, [['meca channel list', 'what is locked, signed away, billed and collected']])
+  const close = channel
+    .command('close <channel>')
+    .description('get the rest back: at once where the host agrees, else after the delay (call it again then)')
+    .action(act(closeChannel))
+  examples(close, [['meca channel close 0xchannel…', 'the host collects first what it is owed']])
+}
+
+/** Throws `bad_input`. */
+export function channelOf(text: string): Hex {
+  const parsed = zHash.safeParse(text.toLowerCase())
+  if (parsed.success) return parsed.data
+  throw new MecaError('bad_input', `A channel is 0x and 64 hex digits, got ${quote(text)}`, {
+    cure: 'see: meca channel list',
+  })
+}
+
+function openChannel(context: Context, host: string, deposit: string): Promise<void> {
+  const address = parseAddress(host, 'the host')
+  return context.withApi(async (api) => {
+    const tokens = await tokensOf(api)
+    const amount = await readAmount(deposit, 'the deposit', async () => (await api.info()).token)
+    showChannel(context, await api.money.open(address, amount, context.signal), tokens)
+  })
+}
+
+async function closeChannel(context: Context, id: string): Promise<void> {
+  const channel = channelOf(id)
+  await context.confirm(`Close the channel ${channel}?`)
+  return context.withApi(async (api) =>
+    showChannel(context, await api.money.close(channel, context.signal), await tokensOf(api)),
+  )
+}
+
+function showChannel({ output }: Context, c: ChannelSummary, tokens: TokenInfo[]): void {
+  const shown = (amount: string) => money(amount, c.token, tokens)
+  output.result({
+    json: c,
+    id: c.channel,
+    text: facts([
+      ['channel', c.channel],
+      ['host', c.host],
+      ['client', c.client],
+      ['state', c.state],
+      ['closes (UTC)', date(c.closesAt)],
+      ['deposit', shown(c.deposit)],
+      ['billed', shown(c.billed)],
+      ['claimed', shown(c.claimed)],
+      ['comes back', shown(c.refundable)],
+    ]),
+  })
+}
+
+function listChannels(context: Context): Promise<void> {
+  return context.withApi(async (api) => {
+    const [all, tokens] = [await api.money.channels(context.signal), await tokensOf(api)]
+    const rows = all.map((c) => [
+      c.channel,
+      c.side,
+      c.side === 'client' ? c.host : c.client,
+      c.state,
+      ...[c.deposit, c.billed, c.claimed].map((amount) => money(amount, c.token, tokens)),
+    ])
+    const head = ['CHANNEL', 'AS', 'WITH', 'STATE', 'DEPOSIT', 'BILLED', 'CLAIMED']
+    context.output.result({
+      json: all,
+      id: all.map(({ channel }) => channel).join('\n'),
+      text: all.length === 0 ? '' : table(head, rows),
+    })
+    if (all.length === 0) context.output.say('no channels; the first job with a host opens one')
+  })
+}

@@ -1,0 +1,37 @@
+/** The market of `meca devnet`: started, told in one line, kept until Ctrl-C. */
+import { MecaError } from '../core/errors.ts'
+import type { Context } from './context.ts'
+
+export async function runDevnet(context: Context, { hosts }: { hosts: number }): Promise<void> {
+  const { output, world, signal } = context
+  const onStep = (step: string, detail?: string) => output.say(detail === undefined ? step : `${step} ${detail}`)
+  const devnet = await world.doors.startDevnet({ hosts, signal, onStep })
+  try {
+    const { chainId, rpc, contracts, developer, client, hosts: members, folder } = devnet
+    const told = { chainId, rpc, contracts, developer, client, hosts: members }
+    output.result({
+      json: told,
+      id: folder,
+      text: [
+        `chain      ${chainId} at ${rpc}`,
+        `developer  ${developer.address}  --home ${developer.home}`,
+        `client     ${client.address}  --home ${client.home}`,
+        ...members.map((host, i) => `host ${i + 1}     ${host.address}  --home ${host.home}`),
+      ].join('\n'),
+    })
+    output.say('the market is up; Ctrl-C ends it and leaves nothing behind')
+    output.say(`try: meca task publish examples/meca-words --fee 1000 --home ${developer.home}`)
+    await untilEnd(signal, devnet.lost)
+  } finally {
+    await devnet.close()
+  }
+}
+
+async function untilEnd(signal: AbortSignal, lost: Promise<string>): Promise<void> {
+  const asked = new Promise<undefined>((resolve) => {
+    if (signal.aborted) resolve(undefined)
+    else signal.addEventListener('abort', () => resolve(undefined), { once: true })
+  })
+  const who = await Promise.race([asked, lost])
+  if (who !== undefined) throw new MecaError('internal', `The process of ${who} ended by itself`, { cure: 'start the devnet again; its log said why' })
+}

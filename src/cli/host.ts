@@ -1,0 +1,148 @@
+/** `meca host`: renting out this machine. All but `start` speak to the running host. */
+import type { Command } from 'commander'
+import { parseBytes } from '../core/units.ts'
+import type { HostStatus, TokenInfo } from '../role/api.ts'
+import { money } from './amounts.ts'
+import { tokensOf } from './context.ts'
+import type { Context } from './context.ts'
+import { addDaemon } from './daemon.ts'
+import { duration, facts, resources, table } from './render.ts'
+import { examples, wholeOf } from './usage.ts'
+import type { Act } from './usage.ts'
+
+export function addHost(program: Command, act: Act): void {
+  const host = program.command('host').description('rent out this machine')
+  addDaemon(host, act, 'host')
+  const status = host.command('status').description('what runs, what is free, what was earned').action(act(showStatus))
+  examples(status, [['meca host status', 'at a glance']])
+  const why = host
+    .command('why')
+    .description('what was asked of this host, what it refused and why')
+    .action(act(showWhy))
+  examples(why, [['meca host why', 'and what to change to get more work']])
+  const earnings = host
+    .command('earnings')
+    .description('run, billed, claimed and withdrawn, by token')
+    .action(act(showEarnings))
+  examples(earnings, [['meca host earnings', 'sums that add up to the chain']])
+  addDrain(host, act)
+  addPrice(host, act)
+}
+
+function showStatus(context: Context): Promise<void> {
+  return context.withHost(async (host, api) => showHost(context, await host.status(), await tokensOf(api)))
+}
+
+function showHost({ output }: Context, s: HostStatus, tokens: TokenInfo[]): void {
+  const running = s.running.map((r) => `${r.job} ${r.phase} since ${duration(r.sinceMs)} for ${r.client}`)
+  output.result({
+    json: s,
+    text: facts([
+      ['host', `${s.address}, ${s.state}${s.registered ? '' : ', not registered'}`],
+      ['hardware', `${resources(s.free)} free of ${resources(s.total)}`],
+      ['running', running.length === 0 ? 'nothing' : running.join('\n')],
+      ['queued', String(s.queued)],
+      ['kept warm', `${s.warm} containers, ${s.images} images`],
+      ['engine', `${s.engine.version} with ${s.engine.runtimes.join(', ')}`],
+      [
+        'earned',
+        s.earned
+          .map(
+            (e) =>
+              `${money(e.hostAmount, e.token, tokens)} in ${e.jobs} jobs, ${money(e.claimed, e.token, tokens)} claimed`,
+          )
+          .join('\n'),
+      ],
+      [
+        'at risk',
+        s.atRisk
+          .map(
+            (r) =>
+              `${money(r.unclaimed, r.token, tokens)} not claimed, ${money(r.closing, r.token, tokens)} of it in closing channels`,
+          )
+          .join('\n'),
+      ],
+    ]),
+  })
+}
+
+function showWhy(context: Context): Promise<void> {
+  return context.withHost(async (host, api) => {
+    const why = await host.why()
+    const [token] = await tokensOf(api)
+    const price = (amount: string | null) => (amount === null || token === undefined ? 'unknown' : money(amount, token))
+    const refused = why.refused.map(({ code, count, last }) => [code, String(count), last])
+    context.output.result({
+      json: why,
+      text: [
+        facts([
+          ['requests', `${why.requests}, ${why.accepted} accepted, ${why.answered} answered`],
+          ['price', `${price(why.ownPrice)} here, ${price(why.medianPrice)} at the median host`],
+          ['advice', why.advice.join('\n')],
+        ]),
+        refused.length === 0 ? 'nothing was refused' : table(['REFUSED FOR', 'TIMES', 'LAST'], refused),
+      ].join('\n'),
+    })
+  })
+}
+
+function showEarnings(context: Context): Promise<void> {
+  return context.withHost(async (host, api) => {
+    const [{ earned }, tokens] = [await host.status(), await tokensOf(api)]
+    const shown = (amount: string, token: string) => money(amount, token, tokens)
+    const rows = earned.map((e) => [
+      String(e.jobs),
+      shown(e.hostAmount, e.token),
+      shown(e.developerAmount, e.token),
+      shown(e.claimed, e.token),
+      shown(e.withdrawn, e.token),
+    ])
+    const head = ['JOBS', 'HOST PART', "DEVELOPERS' PART", 'CLAIMED', 'WITHDRAWN']
+    context.output.result({ json: earned, text: earned.length === 0 ? 'nothing was earned yet' : table(head, rows) })
+  })
+}
+
+function addDrain(host: Command, act: Act): void {
+  const drain = host
+    .command('drain')
+    .description('take no new jobs; what runs is finished')
+    .option('--off', 'take jobs again')
+    .action(
+      act((context, { off }: { off?: boolean }) =>
+        context.withHost(async (running, api) =>
+          showHost(context, await running.drain(off !== true), await tokensOf(api)),
+        ),
+      ),
+    )
+  examples(drain, [
+    ['meca host drain', 'before you stop or update the host'],
+    ['meca host drain --off', 'open again'],
+  ])
+}
+
+type PriceFlags = { cpus: string; memory: string; gpus: string; seconds: string }
+
+function addPrice(host: Command, act: Act): void {
+  const price = host
+    .command('price')
+    .description('what a job of these resources would cost here')
+    .option('--cpus <n>', 'cores, like 0.5', '1')
+    .option('--memory <size>', 'like 512M', '512M')
+    .option('--gpus <n>', 'whole ones', '0')
+    .option('--seconds <n>', 'how long it may run', '60')
+    .action(act(showPrice))
+  examples(price, [['meca host price --cpus 2 --memory 4G --seconds 600', 'ten minutes of two cores']])
+}
+
+function showPrice(context: Context, flags: PriceFlags): Promise<void> {
+  const asked = {
+    cpuMillis: wholeOf(String(Math.round(Number(flags.cpus) * 1000)), '--cpus (in thousandths)'),
+    memoryBytes: parseBytes(flags.memory, '--memory'),
+    gpus: wholeOf(flags.gpus, '--gpus', 1024),
+  }
+  return context.withHost(async (host, api) => {
+    const prices = await host.price(asked, wholeOf(flags.seconds, '--seconds'))
+    const tokens = await tokensOf(api)
+    context.output.result({ json: prices, text: prices.map((p) => money(p.hostAmount, p.token, tokens)).join('\n') })
+  })
+}

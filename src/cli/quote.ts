@@ -1,0 +1,61 @@
+/** `meca quote`: which hosts would run a task for how much, and why the others would not. Nothing is paid. */
+import type { Command } from 'commander'
+import { NATIVE } from '../core/units.ts'
+import type { QuoteReport, TokenInfo } from '../role/api.ts'
+import { money } from './amounts.ts'
+import { tokensOf } from './context.ts'
+import type { Context } from './context.ts'
+import { addQuoteFlags, quoteOptions } from './job-flags.ts'
+import type { QuoteFlags } from './job-flags.ts'
+import { size, table } from './render.ts'
+import { examples, wholeOf } from './usage.ts'
+import type { Act } from './usage.ts'
+
+export function addQuote(program: Command, act: Act): void {
+  const quote = program
+    .command('quote <task>')
+    .description('which hosts would run a task for how much; nothing is paid')
+  addQuoteFlags(quote).option('--input-bytes <n>', 'how large the input will be').action(act(quoteTask))
+  examples(quote, [
+    ['meca quote 0x…/words', 'all hosts that fit, the best first'],
+    ['meca quote bafy… --max-seconds 10 --max-price 0.001', 'for a short and cheap job'],
+  ])
+}
+
+function quoteTask(context: Context, ref: string, flags: QuoteFlags & { inputBytes?: string }): Promise<number> {
+  return context.withApi(async (api) => {
+    const size = flags.inputBytes === undefined ? {} : { inputBytes: wholeOf(flags.inputBytes, '--input-bytes') }
+    const report = await api.client.quote(ref, { ...(await quoteOptions(flags, api)), ...size }, context.signal)
+    context.output.result({
+      json: report,
+      id: report.hosts.map(({ host }) => host).join('\n'),
+      text: hostsText(report, await tokensOf(api)),
+    })
+    context.output.say(refusalsText(report.refusals))
+    if (report.hosts.length > 0) context.output.say(`next: meca run ${ref} --data …`)
+    return report.hosts.length > 0 ? 0 : 4
+  })
+}
+
+function hostsText({ hosts, token, name, maxSeconds }: QuoteReport, tokens: TokenInfo[]): string {
+  if (hosts.length === 0) return `no host would run ${name} now`
+  const rows = hosts.map((h) => [
+    h.host,
+    money(h.total, token),
+    money(h.hostAmount, token),
+    money(h.developerAmount, token),
+    h.channelOpen ? '-' : money(h.gasEstimate, NATIVE, tokens),
+    h.imageAtHand ? 'yes' : 'no',
+    `${h.freeCpus} CPU, ${size(h.freeMemoryBytes)}`,
+  ])
+  const head = ['HOST', 'AT MOST', 'HOST PART', 'DEVELOPER', 'GAS TO OPEN', 'IMAGE', 'FREE']
+  return `${table(head, rows)}\nfor a run of ${name} of at most ${maxSeconds} s`
+}
+
+export function refusalsText(refusals: readonly { host: string; code: string; reason: string }[]): string {
+  if (refusals.length === 0) return 'no host refused'
+  return table(
+    ['REFUSED BY', 'CODE', 'REASON'],
+    refusals.map(({ host, code, reason }) => [host, code, reason]),
+  )
+}

@@ -1,0 +1,115 @@
+/** `meca run`: the task's answer to stdout, everything else (progress, price, next step) to stderr. */
+import type { Command } from 'commander'
+import { ERRORS, MecaError } from '../core/errors.ts'
+import type { ErrorCode } from '../core/errors.ts'
+import type { NodeApi, RunOptions, RunResult, TokenInfo } from '../role/api.ts'
+import { money, sum } from './amounts.ts'
+import { tokensOf } from './context.ts'
+import type { Context } from './context.ts'
+import { readInput } from './input.ts'
+import { addQuoteFlags, quoteOptions } from './job-flags.ts'
+import type { QuoteFlags } from './job-flags.ts'
+import { inJson, toFile, toStdout } from './output-text.ts'
+import { duration } from './render.ts'
+import { examples } from './usage.ts'
+import type { Act } from './usage.ts'
+
+type RunFlags = QuoteFlags & {
+  data?: string
+  input?: string
+  out?: string
+  id?: string
+  logs?: boolean
+  fail?: boolean
+}
+
+export function addRun(program: Command, act: Act): void {
+  const run = program
+    .command('run <task>')
+    .description('run a task on the best host, pay for it and print its answer')
+    .option('--data <text>', 'the input, as it stands')
+    .option('--input <file>', 'the input from a file (- is stdin, which is also the default)')
+    .option('--out <file>', 'write the answer there instead of printing it')
+    .option('--id <job>', 'name the job: sent again with the same input it costs nothing')
+    .option('--logs', 'show what the task prints while it runs')
+    .option('--fail', "exit with 1 when the task's own HTTP status is 400 or more")
+  addQuoteFlags(run).action(act(runTask))
+  examples(run, [
+    [`meca run 0x…/words --data '{"text": "to be or not"}'`, 'the answer goes to stdout'],
+    ['meca run 0x…/thumbnail --input photo.png --out small.png', 'bytes in, bytes out'],
+    ['meca run 0x…/words --max-price 0.001 < input.json', 'never pay more than that'],
+  ])
+}
+
+function runTask(context: Context, ref: string, flags: RunFlags): Promise<number> {
+  return context.withApi(async (api) => {
+    const { input } = await readInput(context.world.terminal, flags)
+    const options: RunOptions = {
+      ...(await quoteOptions(flags, api)),
+      ...(flags.id === undefined ? {} : { id: flags.id }),
+      ...(flags.logs === true ? { logs: true } : {}),
+    }
+    const result = await context.metered(({ onProgress }) =>
+      api.client.run(ref, input, options, onProgress, context.signal),
+    )
+    await showResult(context, api, result, flags.out)
+    return exitOf(result, flags.fail === true)
+  })
+}
+
+/** The result as `meca run` and `meca job result` show it. */
+export async function showResult(
+  context: Context,
+  api: NodeApi,
+  result: RunResult,
+  out: string | undefined,
+): Promise<void> {
+  const { output } = context
+  const answered = result.status === 'answered'
+  const bytes = answered ? await api.client.output(result.job) : undefined
+  const where = out === '-' ? undefined : out
+  if (bytes !== undefined && where !== undefined) {
+    const outputFile = await toFile(bytes, where)
+    output.result({ json: { ...result, outputFile }, text: '', id: outputFile })
+  } else if (output.json) {
+    output.result({
+      json: bytes === undefined ? result : { ...result, output: await inJson(bytes, result.outputBytes) },
+      text: '',
+    })
+  } else if (bytes !== undefined) {
+    await toStdout(context, bytes)
+  }
+  tell(context, result, await tokensOf(api))
+}
+
+function tell({ output, explain }: Context, result: RunResult, tokens: TokenInfo[]): void {
+  const { price, phases, host, job } = result
+  const shown = (amount: string) => money(amount, price.token, tokens)
+  if (result.status !== 'answered' && !output.json) output.error(explain(failureOf(result)))
+  if (result.httpStatus !== undefined && result.httpStatus >= 400)
+    output.say(`the task answered with HTTP status ${result.httpStatus}`)
+  const cost = `cost ${shown(sum(price.host, price.developer))} (host ${shown(price.host)}, developer ${shown(price.developer)})`
+  const times = `${duration(phases.totalMs)} (fetch ${duration(phases.fetchMs)}, start ${duration(phases.startMs)}, run ${duration(phases.runMs)})`
+  const how = result.replayed ? 'stored result' : result.warm ? 'warm' : 'cold'
+  output.say(output.paint('dim', `${cost} · ${times} · ${how} · host ${host} · job ${job}`))
+  output.say(output.paint('dim', `next: meca job ${result.status === 'answered' ? 'show' : 'logs'} ${job}`))
+}
+
+const CODES: Record<Exclude<RunResult['status'], 'answered'>, ErrorCode> = {
+  task_failed: 'task_failed',
+  host_failed: 'start_failed',
+  cancelled: 'cancelled',
+}
+
+export function exitOf({ status, problem, httpStatus }: RunResult, fail: boolean): number {
+  if (status === 'answered') return fail && httpStatus !== undefined && httpStatus >= 400 ? 1 : 0
+  return ERRORS[problem?.code ?? CODES[status]].exit
+}
+
+function failureOf({ status, problem, job, host, logTail }: RunResult): MecaError {
+  const code = problem?.code ?? (status === 'answered' ? 'internal' : CODES[status])
+  return new MecaError(code, problem?.message ?? `Job ${job} ended as ${status} on host ${host}`, {
+    cure: problem?.cure ?? `see its logs: meca job logs ${job}`,
+    details: { ...problem?.details, ...(logTail === undefined ? {} : { logTail }) },
+  })
+}

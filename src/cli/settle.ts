@@ -1,0 +1,84 @@
+/** `meca claim`, `meca withdraw`, `meca reconcile`: from signed vouchers to money, and the proof that it adds up. */
+import type { Command } from 'commander'
+import { parseAddress } from '../core/units.ts'
+import { money, sum } from './amounts.ts'
+import { channelOf } from './channel.ts'
+import { tokensOf } from './context.ts'
+import type { Context } from './context.ts'
+import { facts, table } from './render.ts'
+import { examples } from './usage.ts'
+import type { Act } from './usage.ts'
+
+export function addSettle(program: Command, act: Act): void {
+  const claim = program
+    .command('claim')
+    .description('collect what clients vouched for (a running host does it by itself, too)')
+    .option('--channel <id>', 'of one channel')
+    .action(act(claimAll))
+  examples(claim, [['meca claim', 'all channels in one transaction']])
+  const withdraw = program
+    .command('withdraw')
+    .description("bring this address's credits out of the contract")
+    .option('--token <address>', "of one token; the market's own where absent")
+    .action(act(withdrawAll))
+  examples(withdraw, [['meca withdraw', 'to the payee set on the chain']])
+  const reconcile = program
+    .command('reconcile')
+    .description('compare the ledgers with the chain, to the last unit; exit code 9 where they differ')
+    .action(act(reconcileAll))
+  examples(reconcile, [['meca reconcile', 'one line for each sum']])
+}
+
+function claimAll(context: Context, { channel }: { channel?: string }): Promise<void> {
+  const options = channel === undefined ? {} : { channel: channelOf(channel) }
+  return context.withApi(async (api) => {
+    const [done, tokens] = [await api.money.claim(options, context.signal), await tokensOf(api)]
+    const shown = (amount: string) => money(amount, done.token, tokens)
+    context.output.result({
+      json: done,
+      id: done.tx ?? '',
+      text: facts([
+        ['claimed', `${shown(sum(done.host, done.developer))} in ${done.rows} rows`],
+        ['host', shown(done.host)],
+        ['developers', shown(done.developer)],
+        ['transaction', done.tx === null ? 'none was needed' : `${done.tx} (${done.gas} gas)`],
+      ]),
+    })
+    context.output.say(done.tx === null ? 'nothing was to be claimed' : 'next: meca withdraw')
+  })
+}
+
+function withdrawAll(context: Context, { token }: { token?: string }): Promise<void> {
+  const options = token === undefined ? {} : { token: parseAddress(token, '--token') }
+  return context.withApi(async (api) => {
+    const [done, tokens] = [await api.money.withdraw(options, context.signal), await tokensOf(api)]
+    context.output.result({
+      json: done,
+      id: done.tx ?? '',
+      text: facts([
+        ['withdrawn', money(done.amount, done.token, tokens)],
+        ['to', done.to],
+        ['transaction', done.tx === null ? 'none was needed' : `${done.tx} (${done.gas} gas)`],
+      ]),
+    })
+  })
+}
+
+function reconcileAll(context: Context): Promise<number> {
+  return context.withApi(async (api) => {
+    const report = await api.money.reconcile(context.signal)
+    const rows = report.lines.map((l) => [
+      l.channel.slice(0, 14),
+      l.task.slice(0, 14),
+      l.what,
+      l.ledger,
+      l.chain,
+      l.difference,
+      l.ok ? 'ok' : 'DIFFERS',
+    ])
+    const words = report.ok ? 'the ledgers and the chain agree' : 'the ledgers and the chain differ'
+    const head = ['CHANNEL', 'TASK', 'WHAT', 'LEDGER', 'CHAIN', 'DIFFERENCE', '']
+    context.output.result({ json: report, text: rows.length === 0 ? words : `${table(head, rows)}\n${words}` })
+    return report.ok ? 0 : 9
+  })
+}
