@@ -70,7 +70,7 @@ const random = [
 function fence(name, { rooms: others = [], packages, pure = false, typesFromAnywhere = false }) {
   const files = pure ? [] : (name === 'cli' ? shared.inCli : shared.inRooms).map((file) => `\\.\\./${file}\\.ts$`)
   const beside = ['\\./', `\\.\\./${name}/`, ...others.map((other) => `\\.\\./${other}/`), ...files]
-  const outside = [...packages, ...(pure ? ['node:crypto'] : [])].map((text) => `${text}$`)
+  const outside = [...packages, pure ? 'node:crypto' : 'pino'].map((text) => `${text}$`)
   const patterns = [
     {
       regex: `^(?=\\.)(?!${beside.join('|')})`,
@@ -82,10 +82,11 @@ function fence(name, { rooms: others = [], packages, pure = false, typesFromAnyw
       message: `src/${name} may not use this package; the fences are in eslint.config.js.`,
     },
     {
-      regex: '(^|/)node\\.ts$',
-      message: 'Only main.ts, the tests and the scripts import node.ts.',
+      regex: '/(node\\.ts|wiring/.+)$',
+      message: 'Only main.ts, the tests and the scripts import node.ts, and only node.ts what it is made of.',
       allowTypeImports: true,
     },
+    { regex: '^pino$', message: 'Only log.ts makes loggers; others are handed theirs.', allowTypeImports: true },
     ...(pure ? [{ regex: '^node:crypto$', importNames: random, message: `src/${name} is pure: no randomness.` }] : []),
   ]
   return {
@@ -123,8 +124,13 @@ export default defineConfig(
       ],
       '@typescript-eslint/no-misused-promises': ['error', { checksVoidReturn: { arguments: false } }],
       '@typescript-eslint/no-unused-vars': ['error', { ignoreRestSiblings: true }],
+      '@typescript-eslint/prefer-promise-reject-errors': [
+        'error',
+        { allowThrowingAny: true, allowThrowingUnknown: true },
+      ],
       '@typescript-eslint/require-await': 'off',
       '@typescript-eslint/restrict-template-expressions': 'off', // no-base-to-string holds what matters of it
+      '@typescript-eslint/unbound-method': 'off', // rooms hand over objects of closures; there is no this to lose
       '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
     },
   },
@@ -141,11 +147,15 @@ export default defineConfig(
   { files: ['src/config.ts'], rules: { 'no-restricted-properties': 'off' } },
   {
     files: ['src/*.ts'],
-    ignores: ['src/main.ts'],
+    ignores: ['src/main.ts', 'src/node.ts'],
     rules: {
       '@typescript-eslint/no-restricted-imports': [
         'error',
-        { patterns: [{ regex: '/node\\.ts$', message: 'Only main.ts, the tests and the scripts import node.ts.' }] },
+        {
+          patterns: [
+            { regex: '/(node\\.ts|wiring/.+)$', message: 'Only main.ts imports node.ts, only node.ts the wiring.' },
+          ],
+        },
       ],
     },
   },

@@ -4,7 +4,7 @@ import { runQuietly } from './run.mjs'
 
 /** @type {Record<string, readonly string[]>} */
 const CHECKS = {
-  prettier: ['prettier/bin/prettier.cjs', '--check', '--log-level=warn', '.'],
+  prettier: ['prettier/bin/prettier.cjs', '--check', '--cache', '--cache-strategy=content', '--log-level=warn', '.'],
   eslint: ['eslint/bin/eslint.js', '--max-warnings=0', '.'],
   types: ['typescript/bin/tsc', '--noEmit', '--pretty', 'false'],
   exports: ['ts-unused-exports/bin/ts-unused-exports', 'tsconfig.json', '--showLineNumber', '--allowUnusedTypes'],

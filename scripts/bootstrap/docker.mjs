@@ -80,7 +80,7 @@ export async function ensureEngine(install, say) {
 }
 
 /** Asks the engine for its version, at DOCKER_HOST or the usual socket. @returns {Promise<Engine>} */
-export async function askEngine() {
+async function askEngine() {
   const where = process.env['DOCKER_HOST'] || 'unix:///var/run/docker.sock'
   const url = new URL(where)
   // An engine behind ssh or TLS cannot be asked with built-in parts; its owner set it, so it is believed.

@@ -8,6 +8,8 @@ import { inspect } from 'node:util'
 /** @typedef {{ name: string, file?: string | undefined, reason: string }} Skip */
 
 /** @param {AsyncIterable<import('node:test/reporters').TestEvent>} events */
+// node --test-reporter names this file.
+// ts-unused-exports:disable-next-line
 export default async function* report(events) {
   const required = (process.env['MECA_TEST_REQUIRE'] ?? '').split(',').filter(Boolean)
   /** @type {Skip[]} */
