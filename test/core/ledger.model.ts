@@ -121,6 +121,10 @@ export class World {
     const prices = ids.map((id) => this.#clientJob(id).price)
     this.#sign(nextVoucher(this.client, prices))
     for (const price of prices) this.client = reserve(this.client, price)
+    assert.ok(
+      covers(this.client.vouched, plus(this.client.billed, this.client.reserved)),
+      'a voucher covers all that is in flight',
+    )
     this.inFlightMost = highest(this.inFlightMost, this.client.reserved)
     this.#send(ids)
   }

@@ -56,6 +56,11 @@ test('a failed task leaves its fee to the next job', () => {
   assert.deepEqual(nextVoucher(row, [price(100n, 7n)]), of(1, 200n, 7n))
 })
 
+test('a voucher for one more job covers those that are still under way', () => {
+  const row = { vouched: of(2, 50n, 2n), billed: of(1, 10n, 1n), reserved: of(1, 20n, 1n) }
+  assert.deepEqual(nextVoucher(row, [price(30n, 1n)]), of(3, 60n, 3n))
+})
+
 test('jobs at the same time are vouched for together, in one voucher', () => {
   const prices = [price(10n, 1n), price(20n, 1n), price(30n, 1n)]
   const vouched = nextVoucher(emptyRow(), prices)

@@ -270,6 +270,19 @@ test('the rank is the same in whatever order the offers were heard, and each off
   )
 })
 
+test('of two offers of one host that are worth the same, the newer one is first', () => {
+  const newer = { ...OFFER, sequence: 2 }
+  for (const offers of [
+    [OFFER, newer],
+    [newer, OFFER],
+  ]) {
+    assert.deepEqual(
+      rank(offers, WANTED).candidates.map((c) => c.offer.sequence),
+      [2, 1],
+    )
+  }
+})
+
 test('dearer, colder, busier or less reliable never ranks better', () => {
   const past = fc.record({ answered: fc.nat(20), failed: fc.nat(20) })
   const score = (offer: Offer, e: Experience): number => rank([offer], WANTED, () => e).candidates[0]?.score ?? Infinity

@@ -103,6 +103,19 @@ test('P5 forms that ethers takes and the contracts do not are no signatures here
   assert.equal(recover(hash, good.serialized as Hex), wallet.address.toLowerCase())
 })
 
+test('P5 the recovery ids that only v 29 and 30 could name are refused, where the library would recover a key', () => {
+  const hash = keccak(Buffer.from('rare'))
+  let recovered = 0
+  for (let r = 1n; r <= 30n; r++) {
+    for (const v of [29, 30]) {
+      const bytes = Buffer.concat([word(r), word(7n), Buffer.from([v])])
+      if (keyOf(native, bytes.subarray(0, 64), v - 27, hash) !== undefined) recovered++
+      assert.equal(recover(hash, toHex(bytes)), undefined)
+    }
+  }
+  assert.ok(recovered > 10, 'the library does recover such keys')
+})
+
 test('P4 the mirrored signature with a high s is refused', () => {
   const signer = makeSigner(keccak(Buffer.from('malleable')))
   for (let i = 0; i < 50; i++) {
