@@ -1,0 +1,70 @@
+/** Small file systems to fill up and to lose: a tmpfs, and ext4 in a file. Root only; everything is unmounted again. */
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+
+const exec = promisify(execFile)
+const EXT4_BYTES = 64 * 2 ** 20
+
+/** Why mounts cannot be used here, for a test's `skip`; false where they can. */
+export async function noMounts(): Promise<string | false> {
+  if (process.getuid?.() !== 0) return 'mounting needs root'
+  const folder = await mkdtemp(join(tmpdir(), 'meca-mount-try-'))
+  try {
+    await withExt4(folder, () => Promise.resolve())
+    return false
+  } catch (error) {
+    return `an ext4 file system in a file cannot be mounted here: ${error instanceof Error ? error.message.trim() : String(error)}`
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+export async function mountTmpfs(point: string, size: string): Promise<void> {
+  await mkdir(point, { recursive: true })
+  await exec('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'meca-test', point])
+}
+
+export async function resizeTmpfs(point: string, size: string): Promise<void> {
+  await exec('mount', ['-o', `remount,size=${size}`, point])
+}
+
+export async function unmount(point: string): Promise<void> {
+  await exec('umount', [point])
+}
+
+export async function makeExt4(image: string): Promise<void> {
+  await writeFile(image, '')
+  await truncate(image, EXT4_BYTES)
+  await exec('mkfs.ext4', ['-q', '-F', image])
+}
+
+export async function mountImage(image: string, point: string): Promise<void> {
+  await mkdir(point, { recursive: true })
+  await exec('mount', ['-o', 'loop', image, point])
+}
+
+/** As the machine does at the next boot: replays ext4's own journal. Exit 1 says that it mended something. */
+export async function checkImage(image: string): Promise<void> {
+  await exec('e2fsck', ['-f', '-y', image]).catch((error: unknown) => {
+    if (!(error instanceof Error && 'code' in error && error.code === 1)) throw error
+  })
+}
+
+/** What is on the disk at this moment; holes stay holes. */
+export async function copyImage(image: string, to: string): Promise<void> {
+  await exec('cp', ['--sparse=always', image, to])
+}
+
+async function withExt4(folder: string, use: () => Promise<void>): Promise<void> {
+  const [image, point] = [join(folder, 'image'), join(folder, 'point')]
+  await makeExt4(image)
+  await mountImage(image, point)
+  try {
+    await use()
+  } finally {
+    await unmount(point)
+  }
+}
