@@ -10,18 +10,18 @@ import { ensurePackages, findNode } from './bootstrap/dependencies.mjs'
 import { ensureEngine, ensurePrograms } from './bootstrap/docker.mjs'
 import { joinDaemon, leaveDaemon } from './bootstrap/dockerd.mjs'
 import { createReport, SetupError } from './bootstrap/report.mjs'
-import { catchSignals, interruption, runInForeground } from './bootstrap/run.mjs'
+import { catchSignals, interruption, runInForeground, runQuietly } from './bootstrap/run.mjs'
 import { bench, test } from './bootstrap/tests.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
 /**
- * What each command runs under Node 24, and how much it wants Docker.
+ * What each command runs under Node 24, how much it wants Docker, and the base image that its task is built on.
  * @typedef {{ root: string, node: string, env: NodeJS.ProcessEnv, require: readonly string[] }} Context
- * @type {Record<string, { docker: 'needed' | 'wanted' | 'no', run: (c: Context, args: string[]) => Promise<number> }>}
+ * @type {Record<string, { docker: 'needed' | 'wanted' | 'no', base?: string, run: (c: Context, args: string[]) => Promise<number> }>}
  */
 const COMMANDS = {
-  start: { docker: 'needed', run: (c, args) => script(c, 'scripts/start.ts', args) },
+  start: { docker: 'needed', base: 'node', run: (c, args) => script(c, 'scripts/start.ts', args) },
   test: { docker: 'wanted', run: test },
   bench: { docker: 'wanted', run: bench },
   check: { docker: 'no', run: check },
@@ -37,7 +37,7 @@ const COMMANDS = {
 const HELP = `usage: node scripts/bootstrap.mjs ${Object.keys(COMMANDS).join(' | ')} [options] [arguments of the command]
   --no-install       install and start nothing; say what is missing instead
   --json             one JSON line for each step, on stderr (also handed to the command)
-  --stay             leave a Docker engine that was started here running
+  --keep-engine      leave a Docker engine that was started here running
   --require NAMES    test: a test skipped for want of one of these (docker,kubo,…) counts as failed
 `
 
@@ -56,14 +56,17 @@ async function main([name = '', ...argv]) {
   try {
     const node = await setUp(command.docker, options, report)
     const env = { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env['PATH'] ?? ''}` }
-    const code = interruption() ?? (await command.run({ root, node, env, require: options.require }, options.rest))
+    const context = { root, node, env, require: options.require }
+    const { base } = command
+    if (base !== undefined) await report.step('base image', () => makeBase(context, base))
+    const code = interruption() ?? (await command.run(context, options.rest))
     return interruption() ?? code
   } catch (error) {
     if (!(error instanceof SetupError)) throw error
     report.note(`What to do: ${error.cure}`)
     return interruption() ?? error.exitCode
   } finally {
-    const said = await leaveDaemon(options.stay)
+    const said = await leaveDaemon(options.keepEngine)
     if (said !== undefined) report.note(said)
   }
 }
@@ -84,19 +87,26 @@ async function setUp(docker, { install }, report) {
   return node
 }
 
+/** @param {Context} context @param {string} name */
+async function makeBase({ node, env }, name) {
+  const { code, output } = await runQuietly(node, [join(root, 'scripts', 'bases.ts'), name], { env, cwd: root })
+  if (code !== 0) throw new SetupError(output.trimEnd(), { cure: `npm run bases ${name}`, exitCode: code })
+  return { skipped: output.includes('- there'), detail: `meca-base/${name}` }
+}
+
 /** @param {string[]} argv */
 function parse(argv) {
   const options = {
     install: true,
     json: false,
-    stay: false,
+    keepEngine: false,
     require: /** @type {string[]} */ ([]),
     rest: /** @type {string[]} */ ([]),
   }
   for (let i = 0; i < argv.length; i++) {
     const word = argv[i] ?? ''
     if (word === '--no-install') options.install = false
-    else if (word === '--stay') options.stay = true
+    else if (word === '--keep-engine') options.keepEngine = true
     else if (word === '--require') options.require.push(...(argv[++i] ?? '').split(',').filter(Boolean))
     else options.rest.push(word)
     if (word === '--json') options.json = true

@@ -68,7 +68,7 @@ export async function ensureEngine(install, say) {
   }
   if (process.getuid?.() !== 0 || onPath('dockerd') === undefined || !install) {
     throw new SetupError(`Nothing answers at ${engine.where} (${engine.code})`, {
-      cure: 'sudo systemctl start docker',
+      cure: hasServiceManager() ? 'sudo systemctl start docker' : 'As root: service docker start',
       exitCode: 7,
     })
   }

@@ -48,14 +48,14 @@ export function joinDaemon() {
   if (ownedPid() !== undefined) writeFileSync(join(USERS, String(process.pid)), '')
 }
 
-/** The last user stops the daemon, unless somebody wants it to stay. Resolves to what happened.
- * @param {boolean} stay @returns {Promise<string | undefined>} */
-export async function leaveDaemon(stay) {
+/** The last user stops the daemon, unless somebody wants it kept. Resolves to what happened.
+ * @param {boolean} keep @returns {Promise<string | undefined>} */
+export async function leaveDaemon(keep) {
   const pid = ownedPid()
   if (pid === undefined || !existsSync(USERS)) return undefined
-  if (stay) writeFileSync(join(USERS, 'stay'), '')
+  if (keep) writeFileSync(join(USERS, 'stay'), '')
   rmSync(join(USERS, String(process.pid)), { force: true })
-  if (stay) return `The Docker engine stays; stop it with: kill ${pid}`
+  if (keep) return `The Docker engine stays; stop it with: kill ${pid}`
   if (readdirSync(USERS).some((user) => user === 'stay' || isAlive(Number(user)))) return undefined
   await stopDaemon(pid)
   return 'The Docker engine that was started here is stopped.'
