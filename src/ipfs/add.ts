@@ -62,7 +62,7 @@ class Sink {
   async #write(cid: CID, block: Uint8Array): Promise<CID> {
     this.#signal.throwIfAborted()
     if ((await this.#blocks.read(cid, this.#signal)) !== undefined) return cid
-    await this.#blocks.write(cid, block, this.#signal)
+    await this.#blocks.write(cid, [block], this.#signal)
     this.newBytes += block.length
     return cid
   }

@@ -35,10 +35,18 @@ function requireCid(cid: CID, code: 'bad_input' | 'invalid_task' = 'invalid_task
   throw new MecaError(code, `CID ${cid} is not of version 1 with sha2-256 and codec raw or dag-pb`)
 }
 
-/** Whether the bytes are those that the CID names. */
-export function matches(cid: CID, block: Uint8Array): boolean {
-  if (block.length > MAX_BLOCK_BYTES) return false
-  return createHash('sha256').update(block).digest().equals(cid.multihash.digest)
+/** Whether the bytes, in one or more pieces, are those that the CID names. */
+export function matches(cid: CID, block: Pieces): boolean {
+  const hash = createHash('sha256')
+  for (const piece of block) hash.update(piece)
+  return lengthOf(block) <= MAX_BLOCK_BYTES && hash.digest().equals(cid.multihash.digest)
+}
+
+/** A block as it came from the network. */
+export type Pieces = readonly Uint8Array[]
+
+export function lengthOf(block: Pieces): number {
+  return block.reduce((sum, piece) => sum + piece.length, 0)
 }
 
 /** The node in a block whose hash was checked. Throws `invalid_task`. */

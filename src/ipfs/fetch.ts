@@ -5,8 +5,8 @@
  */
 import type { CID } from 'multiformats/cid'
 import { asMecaError, MecaError } from '../core/errors.ts'
-import { DAG_PB, decodeNode, matches, type Node } from './dag.ts'
-import { MAX_BLOCKS, MAX_DAG_BYTES, MAX_DEPTH, MAX_REQUEST_CIDS, READ_AHEAD } from './limits.ts'
+import { DAG_PB, decodeNode, lengthOf, matches, type Node, type Pieces } from './dag.ts'
+import { MAX_BLOCKS, MAX_DAG_BYTES, MAX_DEPTH, READ_AHEAD, WRITES_BEHIND } from './limits.ts'
 import type { Session } from './session.ts'
 import type { BlockRequest, Blocks, FetchOptions, Fetched } from './store.ts'
 
@@ -76,6 +76,7 @@ class Walk {
   streamedBytes = 0
   /** Blocks that came by stream and were verified, with their sizes, so that they are not read again. */
   readonly #kept = new Map<string, number>()
+  readonly #writes = new Behind()
   readonly #blocks: Blocks
   readonly #session: Session
   readonly #tally: Tally
@@ -96,13 +97,11 @@ class Walk {
 
   /** Asks one peer for the whole. Its faults are no reason to fail: `collect` gets what is missing from others. */
   async stream(provider: string, root: CID): Promise<void> {
-    if (this.#blocks.stream === undefined) return
     try {
       const leaves = await this.#streamNodes(provider, root)
       const missing = await this.#missing(leaves)
-      for (let at = 0; at < missing.length; at += MAX_REQUEST_CIDS) {
-        await this.#streamBlocks(provider, missing.slice(at, at + MAX_REQUEST_CIDS))
-      }
+      await this.#streamBlocks(provider, missing)
+      await this.#writes.finish()
     } catch (error) {
       this.#session.signal.throwIfAborted()
       const code = asMecaError(error).code
@@ -120,7 +119,7 @@ class Walk {
     for await (const block of this.#ask(provider, root, { nodes: root })) {
       const job = todo.pop()
       if (job === undefined) break
-      const node = decodeNode(job.cid, await this.#keep(job.cid, block))
+      const node = decodeNode(job.cid, Buffer.concat(await this.#keep(job.cid, block)))
       probe.declare(node)
       const fresh = node.links.map(({ cid }) => ({ cid, depth: job.depth + 1 })).filter((next) => probe.enter(next))
       leaves.push(...fresh.map(({ cid }) => cid).filter((cid) => cid.code !== DAG_PB))
@@ -138,9 +137,10 @@ class Walk {
     }
   }
 
-  async *#ask(provider: string, cid: CID | undefined, request: BlockRequest): AsyncGenerator<Uint8Array | undefined> {
-    if (cid === undefined || this.#blocks.stream === undefined) return
-    const frames = this.#blocks.stream(provider, request, this.#session.signal)[Symbol.asyncIterator]()
+  async *#ask(provider: string, cid: CID | undefined, request: BlockRequest): AsyncGenerator<Pieces | undefined> {
+    const stream = this.#blocks.stream?.(provider, request, this.#session.signal)
+    if (cid === undefined || stream === undefined) return
+    const frames = stream[Symbol.asyncIterator]()
     try {
       for (;;) {
         const next = await this.#session.wait(cid, () => frames.next())
@@ -152,15 +152,16 @@ class Walk {
     }
   }
 
-  async #keep(cid: CID, block: Uint8Array | undefined): Promise<Uint8Array> {
+  async #keep(cid: CID, block: Pieces | undefined): Promise<Pieces> {
     const { signal } = this.#session
     if (block === undefined) throw new MecaError('not_found', `The peer does not have block ${cid}`)
     if (!matches(cid, block)) throw new MecaError('protocol', `The peer sent something else for block ${cid}`)
-    this.streamedBytes += block.length
+    const bytes = lengthOf(block)
+    this.streamedBytes += bytes
     this.#tally.fits(this.streamedBytes)
-    if ((await this.#blocks.size(cid, signal)) === undefined) await this.#blocks.write(cid, block, signal)
-    this.#kept.set(cid.toString(), block.length)
-    this.#session.arrived(block.length)
+    await this.#writes.begin(() => this.#blocks.write(cid, block, signal))
+    this.#kept.set(cid.toString(), bytes)
+    this.#session.arrived(bytes)
     this.#report()
     return block
   }
@@ -200,6 +201,30 @@ class Walk {
     const { bytes, localBytes } = this.#tally
     const { fetchedBytes } = this.#session
     this.#options.onProgress?.({ fetchedBytes, localBytes, totalBytes: Math.max(bytes, fetchedBytes) })
+  }
+}
+
+/** Lets a few writes go on while the next blocks come; the first that fails is thrown at the next call. */
+class Behind {
+  readonly #under = new Set<Promise<void>>()
+  #failure: { cause: unknown } | undefined
+
+  async begin(write: () => Promise<void>): Promise<void> {
+    while (this.#under.size >= WRITES_BEHIND) await Promise.race(this.#under)
+    this.#check()
+    const done = write()
+      .catch((cause: unknown) => void (this.#failure ??= { cause }))
+      .finally(() => this.#under.delete(done))
+    this.#under.add(done)
+  }
+
+  async finish(): Promise<void> {
+    await Promise.all(this.#under)
+    this.#check()
+  }
+
+  #check(): void {
+    if (this.#failure !== undefined) throw asMecaError(this.#failure.cause)
   }
 }
 

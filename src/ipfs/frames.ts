@@ -1,15 +1,9 @@
 /**
- * Length-prefixed frames on a libp2p stream, in both directions with back-pressure: reading stops while too much is
- * unread, writing waits while too much is unsent. (The stream's own iterator reads on without an end.)
+ * Length-prefixed frames on a libp2p stream. Writing waits while too much is unsent. Reading does not pause the stream;
+ * whoever reads asks for no more than it has room for, and a peer that sends more is cut off.
  */
-import type { Stream } from '@libp2p/interface'
+import type { Stream, StreamMessageEvent } from '@libp2p/interface'
 import { asMecaError, MecaError } from '../core/errors.ts'
-
-/** Unread bytes beyond which the peer is asked to pause: a few blocks, so that the next is there when one is done. */
-const HIGH_WATER = 4 * 2 ** 20
-
-/** What may still arrive between asking for a pause and the peer keeping it (the muxer's largest window is 16 MiB). */
-const SLACK = 20 * 2 ** 20
 
 /** Stands in a frame's length for "I do not have this one". */
 const NOTHING = 0xffffffff
@@ -22,21 +16,27 @@ export async function writeFrame(stream: Stream, bytes: Uint8Array | undefined, 
   await stream.onDrain({ signal })
 }
 
-type Frame = Uint8Array | undefined
+/** A frame in the pieces that it came in: to join them costs more than to hash and write them one by one. */
+export type Frame = readonly Uint8Array[] | undefined
 
-/** Frames until the peer closes its side. Throws `protocol` on a frame over `maxBytes` or one that is cut off. */
-export async function* readFrames(stream: Stream, maxBytes: number, signal: AbortSignal): AsyncGenerator<Frame> {
-  const intake = new Intake(stream, signal)
+/** `frameBytes` is the largest frame, `unreadBytes` what may wait to be read. */
+export type ReadLimits = { frameBytes: number; unreadBytes: number }
+
+/** Frames until the peer closes its side. Throws `protocol` beyond the limits, and on a frame that is cut off. */
+export async function* readFrames(stream: Stream, limits: ReadLimits, signal: AbortSignal): AsyncGenerator<Frame> {
+  const { frameBytes } = limits
+  const intake = new Intake(stream, limits.unreadBytes, signal)
   try {
     for (;;) {
       const head = await intake.take(4)
       if (head === undefined) return
-      const length = new DataView(head.buffer, head.byteOffset).getUint32(0)
+      const length = Buffer.concat(head).readUInt32BE()
       if (length === NOTHING) {
         yield undefined
         continue
       }
-      if (length > maxBytes) throw new MecaError('protocol', `A frame of ${length} bytes came, ${maxBytes} are allowed`)
+      if (length > frameBytes)
+        throw new MecaError('protocol', `A frame of ${length} bytes came, ${frameBytes} are allowed`)
       const body = await intake.take(length)
       if (body === undefined) throw new MecaError('protocol', `A frame of ${length} bytes was cut off`)
       yield body
@@ -53,15 +53,16 @@ class Intake {
   #error: Error | undefined
   #wake = Promise.withResolvers<void>()
   readonly #stream: Stream
+  readonly #maxUnread: number
   readonly #signal: AbortSignal
   readonly #off = new AbortController()
 
-  constructor(stream: Stream, signal: AbortSignal) {
+  constructor(stream: Stream, maxUnread: number, signal: AbortSignal) {
     this.#stream = stream
+    this.#maxUnread = maxUnread
     this.#signal = signal
-    stream.maxReadBufferLength = HIGH_WATER + SLACK
     const options = { signal: this.#off.signal }
-    stream.addEventListener('message', (event) => this.#arrive(event.data.subarray()), options)
+    stream.addEventListener('message', (event) => this.#arrive(event.data), options)
     stream.addEventListener('remoteCloseWrite', () => this.#end(undefined), options)
     stream.addEventListener('close', (event) => this.#end(event.error), options)
     signal.addEventListener('abort', () => this.#end(asMecaError(signal.reason)), options)
@@ -69,27 +70,28 @@ class Intake {
   }
 
   /** Exactly so many bytes; undefined where the stream ends before them. */
-  async take(length: number): Promise<Uint8Array | undefined> {
+  async take(length: number): Promise<Frame> {
     this.#signal.throwIfAborted()
-    while (this.#unread < length) {
+    while (this.#unread < length || this.#error !== undefined) {
       if (this.#error !== undefined) throw this.#error
       if (this.#ended && this.#stream.readBufferLength === 0) return undefined
       this.#wake = Promise.withResolvers()
       await this.#wake.promise
     }
-    const bytes = this.#cut(length)
-    if (this.#unread < HIGH_WATER && this.#stream.readStatus === 'paused') this.#stream.resume()
-    return bytes
+    return this.#cut(length)
   }
 
   close(): void {
     this.#off.abort()
   }
 
-  #arrive(bytes: Uint8Array): void {
-    this.#chunks.push(bytes)
-    this.#unread += bytes.length
-    if (this.#unread >= HIGH_WATER && this.#stream.readStatus === 'readable') this.#stream.pause()
+  #arrive(bytes: StreamMessageEvent['data']): void {
+    this.#chunks.push(...(bytes instanceof Uint8Array ? [bytes] : bytes))
+    this.#unread += bytes.byteLength
+    if (this.#unread > this.#maxUnread && this.#error === undefined) {
+      this.#off.abort()
+      this.#end(new MecaError('protocol', `The peer sent more than the ${this.#maxUnread} bytes that it was asked for`))
+    }
     this.#wake.resolve()
   }
 
@@ -99,18 +101,19 @@ class Intake {
     this.#wake.resolve()
   }
 
-  #cut(length: number): Uint8Array {
-    const whole = new Uint8Array(length)
-    let filled = 0
-    while (filled < length) {
-      const chunk = this.#chunks[0] ?? new Uint8Array()
-      const part = chunk.subarray(0, length - filled)
-      whole.set(part, filled)
-      filled += part.length
-      if (part.length === chunk.length) this.#chunks.shift()
-      else this.#chunks[0] = chunk.subarray(part.length)
-    }
+  #cut(length: number): Uint8Array[] {
     this.#unread -= length
-    return whole
+    const pieces: Uint8Array[] = []
+    let taken = 0
+    for (let missing = length; missing > 0;) {
+      const chunk = this.#chunks[taken] ?? new Uint8Array()
+      const piece = chunk.subarray(0, missing)
+      pieces.push(piece)
+      missing -= piece.length
+      if (piece.length === chunk.length) taken++
+      else this.#chunks[taken] = chunk.subarray(piece.length)
+    }
+    this.#chunks.splice(0, taken)
+    return pieces
   }
 }

@@ -6,7 +6,7 @@
 import type { KuboRPCClient } from 'kubo-rpc-client'
 import type { CID } from 'multiformats/cid'
 import { MecaError } from '../core/errors.ts'
-import { DAG_PB, matches, parseCid } from './dag.ts'
+import { DAG_PB, matches, parseCid, type Pieces } from './dag.ts'
 import { makeIpfs } from './ipfs.ts'
 import type { Patience } from './session.ts'
 import type { Blocks, Ipfs } from './store.ts'
@@ -47,14 +47,15 @@ class KuboBlocks implements Blocks {
 
   async read(cid: CID, signal: AbortSignal): Promise<Uint8Array | undefined> {
     const block = await this.#here(signal, (options) => this.#client.block.get(cid, options))
-    return block !== undefined && matches(cid, block) ? block : undefined
+    return block !== undefined && matches(cid, [block]) ? block : undefined
   }
 
   async fetch(cid: CID, signal: AbortSignal): Promise<Uint8Array> {
     return await this.#client.block.get(cid, { signal })
   }
 
-  async write(cid: CID, block: Uint8Array, signal: AbortSignal): Promise<void> {
+  async write(cid: CID, pieces: Pieces, signal: AbortSignal): Promise<void> {
+    const block = Buffer.concat(pieces)
     const as = { cidCodec: cid.code === DAG_PB ? 'dag-pb' : 'raw', mhtype: 'sha2-256', pin: false }
     const stored = await this.#ask(signal, (options) => this.#client.block.put(block, { ...options, ...as }))
     if (!stored.equals(cid)) throw new MecaError('internal', `Kubo stored block ${cid} as ${stored}`)

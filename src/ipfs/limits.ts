@@ -21,6 +21,9 @@ export const MAX_DAG_BYTES = 32 * 2 ** 30
 /** Blocks asked for ahead of the reader; times 1 MiB is the memory of one fetch. */
 export const READ_AHEAD = 8
 
+/** Streamed blocks being written while the next ones come. */
+export const WRITES_BEHIND = 4
+
 /** How long nothing may arrive before a fetch is given up. */
 export const STALL_MS = 30_000
 
@@ -30,11 +33,23 @@ export const MIN_BYTES_PER_SECOND = 64 * 1024
 /** How long a fetch may take before the slowest rate is held against it. */
 export const GRACE_MS = 60_000
 
-/** CIDs in one request of `/meca/blocks/1`: 1 GiB of chunks, 64 KiB of request. */
-export const MAX_REQUEST_CIDS = 1024
+/** Blocks in one request of `/meca/blocks/1`, and requests sent ahead of their answers: together what may be on its way
+ * to us at once, 16 MiB of 1 MiB blocks. That is the flow control, as a paused libp2p stream is sent a new window with
+ * every resume and outgrows its buffer. */
+export const MAX_REQUEST_CIDS = 4
+export const REQUESTS_AHEAD = 4
 
 /** A request frame: its CIDs as text, with room. */
-export const MAX_REQUEST_BYTES = 128 * 1024
+export const MAX_REQUEST_BYTES = 1024
+
+/** Requests that wait unread at the server: what one asker may send ahead, with room. */
+export const MAX_UNREAD_REQUEST_BYTES = 64 * 1024
+
+/** Answers that wait unread at the asker: all that it asked for, at the largest size of a block; more is not honest. */
+export const MAX_UNREAD_ANSWER_BYTES = (MAX_REQUEST_CIDS * REQUESTS_AHEAD + 1) * MAX_BLOCK_BYTES
+
+/** How long one request may take to answer: its blocks at their largest, at the slowest rate that is waited for. */
+export const ANSWER_MS = GRACE_MS + (MAX_REQUEST_CIDS * MAX_BLOCK_BYTES * 1000) / MIN_BYTES_PER_SECOND
 
 /** Streams of `/meca/blocks/1` that one peer may have open, and all peers together: each holds one block in memory. */
 export const MAX_STREAMS_PER_PEER = 4

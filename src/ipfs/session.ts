@@ -49,7 +49,7 @@ export class Session {
   /** A block from the network. */
   async fetch(cid: CID): Promise<Uint8Array> {
     const block = await this.wait(cid, () => this.#blocks.fetch(cid, this.signal))
-    if (!matches(cid, block)) throw new MecaError('ipfs_unreachable', `What came for block ${cid} is not that block`)
+    if (!matches(cid, [block])) throw new MecaError('ipfs_unreachable', `What came for block ${cid} is not that block`)
     this.arrived(block.length)
     return block
   }

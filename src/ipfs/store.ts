@@ -7,6 +7,7 @@
  * not plain files and folders, `not_found` when a folder has no such entry, `cancelled` when the signal fired.
  */
 import type { CID } from 'multiformats/cid'
+import type { Pieces } from './dag.ts'
 
 export type Ipfs = {
   readonly kind: 'helia' | 'kubo'
@@ -81,9 +82,10 @@ export type Blocks = {
   read(cid: CID, signal: AbortSignal): Promise<Uint8Array | undefined>
   /** The block from the network; it is kept. */
   fetch(cid: CID, signal: AbortSignal): Promise<Uint8Array>
-  write(cid: CID, block: Uint8Array, signal: AbortSignal): Promise<void>
-  /** Blocks from one peer in the order asked, unverified; undefined for one that it lacks. */
-  stream?(provider: string, request: BlockRequest, signal: AbortSignal): AsyncIterable<Uint8Array | undefined>
+  write(cid: CID, block: Pieces, signal: AbortSignal): Promise<void>
+  /** Blocks from one peer in the order asked, unverified, undefined for one that it lacks; nothing where streams are
+   * not spoken. */
+  stream?(provider: string, request: BlockRequest, signal: AbortSignal): AsyncIterable<Pieces | undefined> | undefined
   /** Makes sure of a connection to a peer known to have something; returns whether there is one. */
   connect(provider: string, signal: AbortSignal): Promise<boolean>
   pin(cid: CID, signal: AbortSignal): Promise<void>
