@@ -11,8 +11,8 @@ import { date, facts, table } from './render.ts'
 import { examples } from './usage.ts'
 import type { Act } from './usage.ts'
 
-export function addChannel(program: Command, act: Act): void {
-  const channel = program.command('channel').description('money locked between a client and a host')
+export function addChannel(channel: Command, act: Act): void {
+  examples(channel, [['meca channel list', 'what is locked, signed away and collected']])
   const open = channel
     .command('open <host> <deposit>')
     .description(`lock money for one host (${AMOUNT_HELP}); the first job with a host does it by itself`)

@@ -7,8 +7,8 @@ import { table } from './render.ts'
 import { examples } from './usage.ts'
 import type { Act } from './usage.ts'
 
-export function addConfig(program: Command, act: Act): void {
-  const config = program.command('config').description('settings and where they come from')
+export function addConfig(config: Command, act: Act): void {
+  examples(config, [['meca config explain', 'every setting, its value and its origin']])
   const explain = config
     .command('explain [key]')
     .description('one setting or all: value, origin, and what it hid')

@@ -3,17 +3,13 @@ import type { Command } from 'commander'
 import { examples, wholeOf } from './usage.ts'
 import type { Act } from './usage.ts'
 
-export function addDevnet(program: Command, act: Act): void {
-  const devnet = program
-    .command('devnet')
-    .description('a whole market on this machine: chain, contracts, hosts, a developer and a client')
-    .option('--hosts <n>', 'how many hosts', '2')
-    .action(
-      act(async (context, { hosts }: { hosts: string }) => {
-        const { runDevnet } = await import('./devnet.ts')
-        await runDevnet(context, { hosts: wholeOf(hosts, '--hosts', 16) })
-      }),
-    )
+export function addDevnet(devnet: Command, act: Act): void {
+  devnet.option('--hosts <n>', 'how many hosts', '2').action(
+    act(async (context, { hosts }: { hosts: string }) => {
+      const { runDevnet } = await import('./devnet.ts')
+      await runDevnet(context, { hosts: wholeOf(hosts, '--hosts', 16) })
+    }),
+  )
   examples(devnet, [
     ['meca devnet', 'Ctrl-C ends it and leaves nothing behind'],
     ['meca devnet --hosts 3 --json', 'one line when the market is ready: who lives where'],

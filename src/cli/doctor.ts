@@ -6,11 +6,8 @@ import { printable } from '../core/text.ts'
 import { examples } from './usage.ts'
 import type { Act } from './usage.ts'
 
-export function addDoctor(program: Command, act: Act): void {
-  const doctor = program
-    .command('doctor')
-    .description('check engine, IPFS, chain, clock, ports and disk')
-    .action(act(examine))
+export function addDoctor(doctor: Command, act: Act): void {
+  doctor.action(act(examine))
   examples(doctor, [
     ['meca doctor', 'every finding with its cure'],
     ['meca doctor --json', 'the same for programs'],

@@ -10,8 +10,11 @@ import { duration, facts, resources, table } from './render.ts'
 import { examples, wholeOf } from './usage.ts'
 import type { Act } from './usage.ts'
 
-export function addHost(program: Command, act: Act): void {
-  const host = program.command('host').description('rent out this machine')
+export function addHost(host: Command, act: Act): void {
+  examples(host, [
+    ['meca host start', 'rent out this machine until Ctrl-C'],
+    ['meca host why', 'why there is (no) work'],
+  ])
   addDaemon(host, act, 'host')
   const status = host.command('status').description('what runs, what is free, what was earned').action(act(showStatus))
   examples(status, [['meca host status', 'at a glance']])

@@ -5,8 +5,8 @@ import { ago, resources, table } from './render.ts'
 import { examples } from './usage.ts'
 import type { Act } from './usage.ts'
 
-export function addHosts(program: Command, act: Act): void {
-  const hosts = program.command('hosts').description('hosts on the market')
+export function addHosts(hosts: Command, act: Act): void {
+  examples(hosts, [['meca hosts list', 'who is there']])
   const list = hosts
     .command('list')
     .description('hosts heard of by their offers, or registered on the chain')

@@ -12,8 +12,11 @@ import { exitOf, showResult } from './run.ts'
 import { examples, wholeOf } from './usage.ts'
 import type { Act } from './usage.ts'
 
-export function addJob(program: Command, act: Act): void {
-  const job = program.command('job').description('jobs that this node ran as a client')
+export function addJob(job: Command, act: Act): void {
+  examples(job, [
+    ['meca job list', 'the last jobs'],
+    ['meca job why j-1', 'why this host and not another'],
+  ])
   const list = job
     .command('list')
     .description('newest first')

@@ -1,25 +1,11 @@
 /** The command line as a whole: global flags, one file per noun, and what every command has in common. */
 import { Command, CommanderError } from 'commander'
 import { MecaError } from '../core/errors.ts'
-import { addChannel } from './channel.ts'
-import { addConfig } from './config.ts'
-import { makeContext } from './context.ts'
 import type { Context, GlobalOptions } from './context.ts'
-import { addDevnet } from './devnet-command.ts'
-import { addDoctor } from './doctor.ts'
-import { addHost } from './host.ts'
-import { addHosts } from './hosts.ts'
-import { addJob } from './job.ts'
-import { addNode } from './node-command.ts'
+import { NOUNS } from './nouns.ts'
 import { makeOutput } from './output.ts'
-import { addQuote } from './quote.ts'
-import { addRun } from './run.ts'
-import { addSettle } from './settle.ts'
-import { addTask } from './task.ts'
-import { examples } from './usage.ts'
+import { collect, examples } from './usage.ts'
 import type { Act } from './usage.ts'
-import { addVersion } from './version.ts'
-import { addWallet } from './wallet.ts'
 import type { World } from './world.ts'
 
 /** Resolves to the exit code of design.md 8; never throws. */
@@ -31,43 +17,32 @@ export async function runCli(world: World, argv: readonly string[]): Promise<num
     async (...args) => {
       exit = await perform(world, program.opts<GlobalOptions>(), (context) => work(context, ...args))
     }
-  for (const add of NOUNS) add(program, act)
+  for (const { name, what } of NOUNS) program.command(name).description(what)
+  program.hook('preSubcommand', async (_program, command) => {
+    const noun = NOUNS.find(({ name }) => name === command.name())
+    if (noun !== undefined) (await noun.load())(command, act)
+  })
   try {
-    await program.parseAsync(argv[0] === '--version' ? ['version'] : [...argv], { from: 'user' })
+    await program.parseAsync(meant(argv), { from: 'user' })
     return exit
   } catch (error) {
     return misused(world, argv, error)
   }
 }
 
-const NOUNS = [
-  addDevnet,
-  addTask,
-  addQuote,
-  addRun,
-  addJob,
-  addHosts,
-  addHost,
-  addNode,
-  addChannel,
-  addSettle,
-  addWallet,
-  addDoctor,
-  addConfig,
-  addVersion,
-]
+/** Other ways to say the same: `--version`, and `help run` for `run --help`. */
+function meant(argv: readonly string[]): string[] {
+  const [first, ...rest] = argv
+  if (first === '--version') return ['version', ...rest]
+  return first === 'help' ? [...rest, '--help'] : [...argv]
+}
 
 function makeProgram({ terminal }: World): Command {
   const program = new Command('meca')
     .description('A compute market without a company: publish tasks, rent out hardware, run jobs and pay for them.')
     .option('--home <dir>', 'the folder of keys, records and files of one node')
     .option('--config <file>', 'settings that win over meca.yml')
-    .option(
-      '--set <key=value>',
-      'one setting, like --set chain.rpc=http://127.0.0.1:8545 (repeatable)',
-      (text, all: string[]) => [...all, text],
-      [],
-    )
+    .option('--set <key=value>', 'one setting, like --set chain.rpc=http://127.0.0.1:8545 (repeatable)', collect)
     .option('--json', 'print the result as one JSON document')
     .option('-q, --quiet', 'print ids and results only')
     .option('--no-color', 'no colours (NO_COLOR does the same)')
@@ -97,6 +72,7 @@ async function perform(
 ): Promise<number> {
   let context: Context | undefined
   try {
+    const { makeContext } = await import('./context.ts')
     context = makeContext(world, options)
     return (await work(context)) ?? 0
   } catch (error) {

@@ -11,11 +11,10 @@ import { size, table } from './render.ts'
 import { examples, wholeOf } from './usage.ts'
 import type { Act } from './usage.ts'
 
-export function addQuote(program: Command, act: Act): void {
-  const quote = program
-    .command('quote <task>')
-    .description('which hosts would run a task for how much; nothing is paid')
-  addQuoteFlags(quote).option('--input-bytes <n>', 'how large the input will be').action(act(quoteTask))
+export function addQuote(quote: Command, act: Act): void {
+  addQuoteFlags(quote.argument('<task>'))
+    .option('--input-bytes <n>', 'how large the input will be')
+    .action(act(quoteTask))
   examples(quote, [
     ['meca quote 0x…/words', 'all hosts that fit, the best first'],
     ['meca quote bafy… --max-seconds 10 --max-price 0.001', 'for a short and cheap job'],

@@ -23,10 +23,9 @@ type RunFlags = QuoteFlags & {
   fail?: boolean
 }
 
-export function addRun(program: Command, act: Act): void {
-  const run = program
-    .command('run <task>')
-    .description('run a task on the best host, pay for it and print its answer')
+export function addRun(run: Command, act: Act): void {
+  run
+    .argument('<task>', 'a CID, developer/name or developer/name@version')
     .option('--data <text>', 'the input, as it stands')
     .option('--input <file>', 'the input from a file (- is stdin, which is also the default)')
     .option('--out <file>', 'write the answer there instead of printing it')

@@ -9,24 +9,19 @@ import { facts, table } from './render.ts'
 import { examples } from './usage.ts'
 import type { Act } from './usage.ts'
 
-export function addSettle(program: Command, act: Act): void {
-  const claim = program
-    .command('claim')
-    .description('collect what clients vouched for (a running host does it by itself, too)')
-    .option('--channel <id>', 'of one channel')
-    .action(act(claimAll))
+export function addClaim(claim: Command, act: Act): void {
+  claim.option('--channel <id>', 'of one channel').action(act(claimAll))
   examples(claim, [['meca claim', 'all channels in one transaction']])
-  const withdraw = program
-    .command('withdraw')
-    .description("bring this address's credits out of the contract")
-    .option('--token <address>', "of one token; the market's own where absent")
-    .action(act(withdrawAll))
+}
+
+export function addWithdraw(withdraw: Command, act: Act): void {
+  withdraw.option('--token <address>', "of one token; the market's own where absent").action(act(withdrawAll))
   examples(withdraw, [['meca withdraw', 'to the payee set on the chain']])
-  const reconcile = program
-    .command('reconcile')
-    .description('compare the ledgers with the chain, to the last unit; exit code 9 where they differ')
-    .action(act(reconcileAll))
-  examples(reconcile, [['meca reconcile', 'one line for each sum']])
+}
+
+export function addReconcile(reconcile: Command, act: Act): void {
+  reconcile.action(act(reconcileAll))
+  examples(reconcile, [['meca reconcile', 'one line for each sum; exit code 9 where they differ']])
 }
 
 function claimAll(context: Context, { channel }: { channel?: string }): Promise<void> {

@@ -13,8 +13,12 @@ import { initTask, TEMPLATES } from './task-init.ts'
 import { collect, examples, pairsOf, wholeOf } from './usage.ts'
 import type { Act } from './usage.ts'
 
-export function addTask(program: Command, act: Act): void {
-  const task = program.command('task').description('make, test and publish tasks; look them up')
+export function addTask(task: Command, act: Act): void {
+  examples(task, [
+    ['meca task init words --template node', 'a working task to start from'],
+    ['meca task test words', 'run its example as a host would'],
+    ['meca task publish words --fee 1000', 'offer it to everybody'],
+  ])
   addInit(task, act)
   addCheck(task, act)
   addTest(task, act)
@@ -55,14 +59,14 @@ function addCheck(task: Command, act: Act): void {
   examples(check, [['meca task check words', 'every finding at once, each with its cure']])
 }
 
-type TestFlags = { format?: string; buildArg: string[]; data?: string; input?: string }
+type TestFlags = { format?: string; buildArg?: string[]; data?: string; input?: string }
 
 function addTest(task: Command, act: Act): void {
   const test = task
     .command('test <dir>')
     .description("build the task and run its example with a host's own limits and walls")
     .option('--format <format>', 'where the folder fits several')
-    .option('--build-arg <name=value>', 'for the Dockerfile (repeatable)', collect, [])
+    .option('--build-arg <name=value>', 'for the Dockerfile (repeatable)', collect)
     .option('--data <text>', 'an input of your own instead of the example')
     .option('--input <file>', 'the same from a file')
     .action(act(testTask))
@@ -78,7 +82,7 @@ function testTask(context: Context, dir: string, flags: TestFlags): Promise<numb
       flags.data === undefined && flags.input === undefined ? undefined : await readInput(context.world.terminal, flags)
     const options = {
       ...formatOf(flags),
-      buildArgs: pairsOf(flags.buildArg, '--build-arg'),
+      buildArgs: pairsOf(flags.buildArg ?? [], '--build-arg'),
       ...(given === undefined ? {} : { input: await given.bytes() }),
     }
     const report = await context.metered(({ onProgress }) =>
@@ -115,7 +119,7 @@ type PublishFlags = {
   format?: string
   payee?: string
   determinism?: 'exact' | 'none'
-  buildArg: string[]
+  buildArg?: string[]
   test: boolean
 }
 
@@ -130,7 +134,7 @@ function addPublish(task: Command, act: Act): void {
     .option('--format <format>', 'where the folder fits several')
     .option('--payee <address>', 'who gets the fee; you where absent')
     .option('--determinism <kind>', 'exact (the same input gives the same bytes) or none')
-    .option('--build-arg <name=value>', 'for the Dockerfile (repeatable)', collect, [])
+    .option('--build-arg <name=value>', 'for the Dockerfile (repeatable)', collect)
     .option('--no-test', 'do not run the example first')
     .action(act(publishTask))
   examples(publish, [
@@ -151,7 +155,7 @@ function publishTask(context: Context, dir: string, flags: PublishFlags): Promis
       ...(flags.version === undefined ? {} : { version: flags.version }),
       ...(flags.determinism === undefined ? {} : { determinism: flags.determinism }),
       ...(flags.test ? {} : { skipTest: true }),
-      buildArgs: pairsOf(flags.buildArg, '--build-arg'),
+      buildArgs: pairsOf(flags.buildArg ?? [], '--build-arg'),
     }
     const done = await context.metered(({ onProgress }) =>
       api.developer.publish(resolve(dir), options, onProgress, context.signal),

@@ -6,8 +6,8 @@ import { table } from './render.ts'
 import { examples } from './usage.ts'
 import type { Act } from './usage.ts'
 
-export function addWallet(program: Command, act: Act): void {
-  const wallet = program.command('wallet').description("this node's keys and balances")
+export function addWallet(wallet: Command, act: Act): void {
+  examples(wallet, [['meca wallet show', 'address and balances']])
   const create = wallet
     .command('create')
     .description('make a key, locked with a password')
