@@ -42,13 +42,13 @@ export async function call<T>(
  * `wait` does not notice a daemon that dies after it sent the headers, and would wait for ever.
  */
 export async function exitCodeOf(docker: Docker, containerId: string): Promise<number> {
-  const modem = docker.modem as { dial(request: object, answer: (error: unknown, body: Readable) => void): void }
+  const modem = docker.modem as { dial(request: object, answer: (error: Error | null, body: Readable) => void): void }
   const path = `/containers/${containerId}/wait?condition=not-running`
   const statusCodes = { 200: true, 404: 'no such container', 500: 'server error' }
   const body = await new Promise<Readable>((resolve, reject) => {
     modem.dial({ path, method: 'POST', isStream: true, statusCodes }, (error, stream) => {
-      if (error === null || error === undefined) resolve(stream)
-      else reject(error as Error)
+      if (error === null) resolve(stream)
+      else reject(error)
     })
   })
   const answer = JSON.parse(await text(body)) as { StatusCode: number }

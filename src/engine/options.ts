@@ -93,7 +93,6 @@ export const WALLS: HostConfig = {
 
 /** Swappiness is not among them: engines on cgroup v2 refuse it, and without swap it says nothing. */
 function resourceLimits({ plan, runtime }: SandboxInput): HostConfig {
-  const fileBytes = Math.max(plan.limits.scratchBytes, plan.limits.outputBytes)
   return {
     Memory: plan.resources.memoryBytes,
     MemorySwap: plan.resources.memoryBytes,
@@ -104,9 +103,19 @@ function resourceLimits({ plan, runtime }: SandboxInput): HostConfig {
       { Name: 'nofile', Soft: MAX_OPEN_FILES, Hard: MAX_OPEN_FILES },
       { Name: 'core', Soft: 0, Hard: 0 },
       { Name: 'memlock', Soft: 65_536, Hard: 65_536 },
-      { Name: 'fsize', Soft: fileBytes, Hard: fileBytes },
+      ...fileSize(plan),
     ],
   }
+}
+
+/**
+ * Only for a writable root, which is the host's disk: everywhere else the space itself has a size, and the limit would
+ * end programs that reserve large sparse memory files (memfd, shared memory) without filling them.
+ */
+function fileSize(plan: Plan): { Name: string; Soft: number; Hard: number }[] {
+  if (!plan.writableRoot) return []
+  const bytes = Math.max(plan.limits.scratchBytes, plan.limits.outputBytes, SHM_BYTES)
+  return [{ Name: 'fsize', Soft: bytes, Hard: bytes }]
 }
 
 function userOf(plan: Plan, facts: ImageFacts): string {

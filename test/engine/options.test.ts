@@ -64,7 +64,6 @@ const EXPECTED: Readonly<Record<string, unknown>> = {
     { Name: 'nofile', Soft: 4096, Hard: 4096 },
     { Name: 'core', Soft: 0, Hard: 0 },
     { Name: 'memlock', Soft: 65_536, Hard: 65_536 },
-    { Name: 'fsize', Soft: 4 * MIB, Hard: 4 * MIB },
   ],
 }
 
@@ -133,7 +132,13 @@ test('every volume of the image becomes sized scratch space', () => {
 })
 
 test('a writable root is given only where the plan says so', () => {
-  assert.equal(host({ plan: mecaPlan({ writableRoot: true }) }).ReadonlyRootfs, false)
+  const open = host({ plan: mecaPlan({ writableRoot: true }) })
+  assert.equal(open.ReadonlyRootfs, false)
+  assert.deepEqual(
+    open.Ulimits?.at(-1),
+    { Name: 'fsize', Soft: 64 * MIB, Hard: 64 * MIB },
+    'it is the disk of the host',
+  )
 })
 
 test('GPUs come by id, never all of them', () => {
