@@ -27,15 +27,19 @@ export class Head {
     this.#turn = turn
   }
 
-  /** Throws `store_damaged` where the file holds no whole slot. `isNew` says that there was no file. */
-  static async open(path: string): Promise<{ head: Head; tip: Tip; isNew: boolean }> {
-    const isNew = await createDurably(path, slot(GENESIS) + slot(GENESIS))
-    const text = (await readIfThere(path)) ?? ''
+  /**
+   * Throws `store_damaged` where the file holds no whole slot, or is not there although there are records; it is made
+   * only for an empty journal, so that the alarm is raised again at every start.
+   */
+  static async open(path: string, journalIsEmpty: boolean): Promise<{ head: Head; tip: Tip }> {
+    if (journalIsEmpty) await createDurably(path, slot(GENESIS) + slot(GENESIS))
+    const text = await readIfThere(path)
+    if (text === undefined) throw damaged(`the file ${path} is gone, though there are records`)
     const [first, second] = [readSlot(text.slice(0, SLOT_BYTES)), readSlot(text.slice(SLOT_BYTES))]
     const newest = (second?.seq ?? -1) > (first?.seq ?? -1) ? second : first
     if (newest === undefined) throw damaged(`neither half of ${path} can be read`)
     const file = await open(path, constants.O_RDWR | constants.O_DSYNC)
-    return { head: new Head(file, newest === first ? 1 : 0), tip: newest, isNew }
+    return { head: new Head(file, newest === first ? 1 : 0), tip: newest }
   }
 
   /** Resolves when the head stands on disk at `tip`. One call at a time. */

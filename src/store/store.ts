@@ -13,7 +13,7 @@ import { Head } from './head.ts'
 import type { Home } from './home.ts'
 import { damaged, encodeRecord } from './journal.ts'
 import type { Entry, RowText, Tip } from './journal.ts'
-import { makeTable, Places } from './tables.ts'
+import { countKeys, makeTable, Places } from './tables.ts'
 import type { Codec, Database, Operation, RowChange, Table } from './tables.ts'
 import { verify } from './verify.ts'
 
@@ -47,12 +47,11 @@ export class Store {
     let head: Head | undefined
     try {
       await openDatabase(database, home)
-      const opened = await Head.open(home.paths.head)
-      head = opened.head
       const places = await Places.open(database)
+      const isEmpty = (await countKeys(places.journal, { limit: 1 })) === 0
+      const opened = await Head.open(home.paths.head, isEmpty)
+      head = opened.head
       const tip = await verify(places, opened.tip)
-      if (opened.isNew && tip.seq > 0)
-        throw damaged(`the file ${home.paths.head} is gone, ${tip.seq} records are there`)
       failpoint('store.verified')
       return new Store(database, places, head, tip)
     } catch (error) {

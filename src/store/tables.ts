@@ -109,7 +109,10 @@ export function rowKey(table: string, key: string): string {
   return `${table}/${key}`
 }
 
-export async function countKeys(place: Sublevel, range: { gte?: string; lt?: string } = {}): Promise<number> {
+export async function countKeys(
+  place: Sublevel,
+  range: { gte?: string; lt?: string; limit?: number } = {},
+): Promise<number> {
   let count = 0
   for await (const keys of chunks(place.keys(range))) count += keys.length
   return count

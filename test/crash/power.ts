@@ -5,10 +5,12 @@
  *
  * `--unsynced` does the same with LevelDB's default writes, which must lose something, or the test proves nothing.
  */
+import assert from 'node:assert/strict'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Level } from 'level'
+import { Head } from '../../src/store/head.ts'
 import { checkImage, copyImage, makeExt4, mountImage, unmount } from './mounts.ts'
 import { assertKept, runFromCommandLine, startWriter } from './support.ts'
 import type { Promised } from './support.ts'
@@ -20,11 +22,19 @@ export async function powerLoop(count: number): Promise<{ cuts: number; promises
   let promises = 0
   for (let i = 0; i < count; i++) {
     await cutOnce({}, async (folder, { promised, lines }) => {
+      await assertHeadReached(folder, lines.length - 1)
       await assertKept(folder, promised)
       promises += lines.length
     })
   }
   return { cuts: count, promises }
+}
+
+/** The head must be on the disk before anything is promised, or records could be lost behind it without a trace. */
+async function assertHeadReached(folder: string, promises: number): Promise<void> {
+  const { head, tip } = await Head.open(join(folder, 'head'), false)
+  await head.close()
+  assert.ok(tip.seq >= promises, `${promises} records were promised, the head says ${tip.seq}`)
 }
 
 /** How many promises a database without syncing breaks in one power cut. */
