@@ -125,12 +125,14 @@ async function openData(peer: Peer, host: Target, signal: AbortSignal): Promise<
 }
 
 async function* download(frames: FrameStream, lengthBytes: number): AsyncGenerator<Uint8Array> {
-  let whole = false
+  let left = lengthBytes
   try {
-    yield* readExactly(await frames.bytes(), lengthBytes)
-    whole = true
+    for await (const chunk of readExactly(await frames.bytes(), lengthBytes)) {
+      left -= chunk.byteLength
+      yield chunk
+    }
   } finally {
-    if (whole) void frames.close()
+    if (left === 0) void frames.close()
     else frames.abort(new MecaError('cancelled', 'The download was left before its end'))
   }
 }

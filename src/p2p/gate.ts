@@ -46,12 +46,16 @@ export function createGate(
   }
 }
 
-/** Loopback counts as home only for a node that listens there: a devnet, or a test. */
-export function neighbourhood(listen: readonly string[]): Neighbourhood {
+/** The networks that this machine is part of. Loopback is one of them only where the caller says so. */
+export function neighbourhood(loopback: boolean): Neighbourhood {
   const interfaces = Object.values(networkInterfaces())
     .flatMap((list) => list ?? [])
     .filter((i) => !i.internal)
     .map((i) => ({ address: i.address, prefix: Number(i.cidr?.split('/')[1] ?? (i.family === 'IPv4' ? 32 : 128)) }))
-  const loopback = listen.length === 0 || listen.some((a) => /^\/ip4\/(127\.|0\.0\.0\.0)|^\/ip6\/::1?\//.test(a))
   return { interfaces, loopback }
+}
+
+/** A node that listens on loopback lives in a market of one machine: a devnet, or a test. */
+export function listensOnLoopback(listen: readonly string[]): boolean {
+  return listen.some((address) => /^\/ip4\/127\.|^\/ip6\/::1\//.test(address))
 }

@@ -16,7 +16,8 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { MecaError } from '../core/errors.ts'
 import { quote } from '../core/units.ts'
-import { createGate, neighbourhood } from './gate.ts'
+import { mayDial } from './addresses.ts'
+import { createGate, listensOnLoopback, neighbourhood } from './gate.ts'
 import { decodeIdentity } from './identity.ts'
 import { CONNECTION, STREAM } from './limits.ts'
 import type { ErrorLog } from './logger.ts'
@@ -41,6 +42,8 @@ export type PeerOptions = {
   relay?: 'off' | 'client' | 'server'
   /** Gossip topics of this node; without one gossipsub is not loaded. See `offersTopic`. */
   topics?: readonly string[]
+  /** Whether strangers may point us at ports of this machine; default: only where we listen on loopback ourselves. */
+  allowLoopback?: boolean
   /** Peer ids that may never connect. */
   deny?: readonly string[]
   /** libp2p's own errors; there are many and few matter, so this belongs at debug level. */
@@ -57,6 +60,8 @@ export type Peer = {
   addrs(): string[]
   /** The connection that exists, a direct one first, or a new one. Errors: `peer_unreachable`, `cancelled`. */
   dial(target: Target, signal: AbortSignal): Promise<Connection>
+  /** Whether an address that a stranger gave us (in an offer, say) may be dialled; false too for what is no address. */
+  mayDial(address: string): boolean
   /** A stream to the peer, in one round trip where a connection exists. */
   openStream(target: Target, protocol: string, signal: AbortSignal): Promise<Stream>
   /** Closes the peer's connections and locks it out for a while. */
@@ -66,9 +71,10 @@ export type Peer = {
 
 export async function createPeer(options: PeerOptions): Promise<Peer> {
   const listen = options.listen ?? ['/ip4/127.0.0.1/tcp/0']
+  const home = neighbourhood(options.allowLoopback ?? listensOnLoopback(listen))
   const connectionsOf = (peerId: string): Connection[] =>
     libp2p.getConnections().filter((c) => c.remotePeer.toString() === peerId)
-  const gate = createGate(options.deny ?? [], neighbourhood(listen), (peerId) => connectionsOf(peerId).length)
+  const gate = createGate(options.deny ?? [], home, (peerId) => connectionsOf(peerId).length)
   const relayed = options.relay !== undefined && options.relay !== 'off'
   const ban = (peerId: string): void => {
     gate.ban(peerId)
@@ -92,6 +98,7 @@ export async function createPeer(options: PeerOptions): Promise<Peer> {
     peerId: libp2p.peerId.toString(),
     addrs: () => libp2p.getMultiaddrs().map(String),
     dial: (target, signal) => dial(libp2p, target, signal),
+    mayDial: (address) => isMultiaddrText(address) && mayDial(multiaddr(address), home),
     openStream: (target, protocol, signal) => openStream(libp2p, target, protocol, signal),
     ban,
     close: async () => libp2p.stop(),
@@ -152,6 +159,14 @@ function parseTarget(target: Target): { peerId: PeerId | undefined; addresses: M
     return { peerId: named === undefined ? undefined : peerIdFromString(named), addresses }
   } catch (cause) {
     throw new MecaError('bad_input', `${quote(texts.join(' '))} is neither a peer id nor a multiaddr`, { cause })
+  }
+}
+
+function isMultiaddrText(text: string): boolean {
+  try {
+    return multiaddr(text).getComponents().length > 0
+  } catch {
+    return false // The library has no test that does not throw.
   }
 }
 

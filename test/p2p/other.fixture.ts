@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import type { Stream } from '@libp2p/interface'
 import { accept } from '../../src/p2p/accept.ts'
 import type { Header } from '../../src/p2p/codec.ts'
-import { serveData } from '../../src/p2p/data.ts'
+import { getData, putData, serveData } from '../../src/p2p/data.ts'
 import { FrameStream } from '../../src/p2p/frames.ts'
 import { generateIdentity } from '../../src/p2p/identity.ts'
 import { serveJobs } from '../../src/p2p/jobs.ts'
@@ -46,6 +46,11 @@ const roles: Readonly<Record<string, (peer: Peer, args: readonly string[]) => Pr
     await peer.libp2p.handle('/test/plain/1', (stream) => {
       stream.addEventListener('message', () => void plain(stream), { once: true })
     })
+  },
+  /** Moves 64 MiB from or to the peer named, in the way its parent says, and tells when it is done. */
+  measure: (peer, [target = '']) => {
+    process.on('message', (kind: string) => void ways[kind]?.(peer, target).then((bytes) => process.send?.(bytes)))
+    return Promise.resolve()
   },
   /** Keeps what it hears, and tells its parent when asked. */
   listen: async (peer, [topic = '']) => {
@@ -93,6 +98,31 @@ async function floodControl(peer: Peer, peerId: string): Promise<void> {
 
 const BULK_BYTES = 64 * 1024 ** 2
 const CHUNK = Buffer.alloc(128 * 1024, 1)
+
+const ways: Readonly<Record<string, (peer: Peer, target: string) => Promise<number>>> = {
+  plain: async (peer, target) => {
+    const connection = await peer.dial(target, AbortSignal.timeout(5_000))
+    const stream = await connection.newStream('/test/plain/1')
+    stream.send(Buffer.from([1]))
+    const bytes = await count(stream)
+    await stream.close()
+    return bytes
+  },
+  get: async (peer, target) => {
+    const options = { signal: AbortSignal.timeout(60_000), maxBytes: BULK_BYTES }
+    return count((await getData(peer, target, { offset: 0 }, options)).body)
+  },
+  put: async (peer, target) => {
+    const upload = { lengthBytes: BULK_BYTES, read: zeros }
+    return Number((await putData(peer, target, {}, upload, { signal: AbortSignal.timeout(60_000) })).bytes)
+  },
+}
+
+async function count(body: AsyncIterable<{ byteLength: number }>): Promise<number> {
+  let bytes = 0
+  for await (const chunk of body) bytes += chunk.byteLength
+  return bytes
+}
 
 async function* zeros(): AsyncGenerator<Uint8Array> {
   for (let sent = 0; sent < BULK_BYTES; sent += CHUNK.length) yield await Promise.resolve(CHUNK)

@@ -5,7 +5,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import fc from 'fast-check'
 import { mayDial } from '../../src/p2p/addresses.ts'
 import { Budget } from '../../src/p2p/budget.ts'
-import { createGate, neighbourhood } from '../../src/p2p/gate.ts'
+import { createGate, listensOnLoopback, neighbourhood } from '../../src/p2p/gate.ts'
 import { CONNECTION, MAX_TRACKED_PEERS } from '../../src/p2p/limits.ts'
 import { decodeOffer, decodeOffers, encodeOffer, encodeOffers } from '../../src/p2p/signed-offer.ts'
 import { Slots } from '../../src/p2p/slots.ts'
@@ -51,8 +51,11 @@ for (const address of refused)
     assert.equal(mayDial(multiaddr(address), HOME), false))
 
 test('loopback is dialled only by a peer that listens there itself', () => {
-  assert.equal(neighbourhood(['/ip4/127.0.0.1/tcp/0']).loopback, true)
-  assert.equal(neighbourhood(['/ip4/203.0.113.5/tcp/4001']).loopback, false)
+  assert.deepEqual(
+    ['/ip4/127.0.0.1/tcp/0', '/ip6/::1/tcp/0', '/ip4/0.0.0.0/tcp/4001'].map((a) => listensOnLoopback([a])),
+    [true, true, false],
+  )
+  assert.equal(neighbourhood(false).loopback, false)
   assert.equal(mayDial(multiaddr('/ip4/127.0.0.1/tcp/1'), { ...HOME, loopback: true }), true)
 })
 

@@ -113,6 +113,14 @@ test('one peer may have a few connections and no more', async (t) => {
   assert.equal(host.libp2p.getConnections().length, CONNECTION.maxPerPeer)
 })
 
+test('an address from a stranger is judged by where we live', async (t) => {
+  const [local, open] = await Promise.all([startPeer(t), startPeer(t, { allowLoopback: false })])
+  const judge = (address: string): boolean[] => [local.mayDial(address), open.mayDial(address)]
+  assert.deepEqual(judge('/ip4/127.0.0.1/tcp/8545'), [true, false])
+  assert.deepEqual(judge('/ip4/8.8.8.8/tcp/4001'), [true, true])
+  assert.deepEqual(judge('http://127.0.0.1:8545'), [false, false])
+})
+
 test('a dial that is cancelled ends at once', async (t) => {
   const peer = await startPeer(t)
   const stop = AbortSignal.abort()
