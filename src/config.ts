@@ -64,6 +64,12 @@ export function variableOf(key: string): string {
   return `MECA_${key.replace(/[A-Z]/g, '_$&').replaceAll('.', '_').toUpperCase()}`
 }
 
+/** What a process that we start may see of our environment: nothing that is a setting or a secret of this one. */
+export function inheritedEnvironment(env: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {
+  const kept = ['PATH', 'HOME', 'TMPDIR', 'DOCKER_HOST', 'NO_COLOR']
+  return Object.fromEntries(Object.entries(env).filter(([name]) => kept.includes(name)))
+}
+
 function flagLayer(flags: Readonly<Record<string, unknown>>, cwd: string): Layer {
   const values = new Map(
     Object.entries(flags).filter(([key, value]) => value !== undefined && known(key, 'a flag') !== ''),

@@ -58,6 +58,10 @@ const doors: Doors = {
       await home.close()
     }
   },
+  async startDevnet(options) {
+    const { startDevnet } = await import('./wiring/devnet.ts')
+    return startDevnet(options)
+  },
 }
 
 function listen(): { signal: AbortSignal; urgent: AbortSignal } {

@@ -29,7 +29,12 @@ export type RunningNode = {
 }
 
 /** Throws what the rooms throw at their start; whatever was opened by then is closed again. */
-export async function openNode(loaded: Loaded, role: 'host' | 'node', log: Log, signal: AbortSignal): Promise<RunningNode> {
+export async function openNode(
+  loaded: Loaded,
+  role: 'host' | 'node',
+  log: Log,
+  signal: AbortSignal,
+): Promise<RunningNode> {
   const closer = makeCloser()
   const ending = new AbortController()
   const failed = Promise.withResolvers<unknown>()
@@ -51,7 +56,12 @@ export async function openNode(loaded: Loaded, role: 'host' | 'node', log: Log, 
   }
 }
 
-function apiOf(base: Base, engine: () => Promise<Engine>, client: Awaited<ReturnType<typeof openClient>>, host: HostSide | undefined): NodeApi {
+function apiOf(
+  base: Base,
+  engine: () => Promise<Engine>,
+  client: Awaited<ReturnType<typeof openClient>>,
+  host: HostSide | undefined,
+): NodeApi {
   return {
     info: async () => info(base, host === undefined ? 'node' : 'host'),
     doctor: (signal) => doctor(base, engine, signal),
@@ -88,7 +98,8 @@ function lazyEngine(base: Base, addCloser: (close: () => Promise<unknown>) => vo
   return async () => {
     if (engine !== undefined) return engine
     const { socket, sidecarImage, sidecars, kind } = base.config.engine
-    if (kind !== 'docker') throw new MecaError('bad_config', `The engine ${kind} is not there yet`, { cure: 'set engine.kind to docker' })
+    if (kind !== 'docker')
+      throw new MecaError('bad_config', `The engine ${kind} is not there yet`, { cure: 'set engine.kind to docker' })
     const made = new DockerEngine({
       owner: base.home.id,
       sidecars,

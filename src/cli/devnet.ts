@@ -33,5 +33,8 @@ async function untilEnd(signal: AbortSignal, lost: Promise<string>): Promise<voi
     else signal.addEventListener('abort', () => resolve(undefined), { once: true })
   })
   const who = await Promise.race([asked, lost])
-  if (who !== undefined) throw new MecaError('internal', `The process of ${who} ended by itself`, { cure: 'start the devnet again; its log said why' })
+  if (who !== undefined)
+    throw new MecaError('internal', `The process of ${who} ended by itself`, {
+      cure: 'start the devnet again; its log said why',
+    })
 }

@@ -9,6 +9,7 @@ import type { RemoteNode } from '../http/client.ts'
 import type { Endpoint } from '../http/request.ts'
 import type { RunningServer, ServerOptions } from '../http/server.ts'
 import type { NodeApi } from '../role/api.ts'
+import type { Devnet, DevnetOptions } from '../wiring/devnet.ts'
 
 export type Terminal = {
   stdin: Readable & { isTTY?: boolean | undefined; setRawMode?: (raw: boolean) => unknown }
@@ -30,6 +31,7 @@ export type Doors = {
   startServer(options: Omit<ServerOptions, 'log'>, loaded: Loaded, signal: AbortSignal): Promise<RunningServer>
   /** `keep` leaves the password beside the key, for daemons that nobody types for. */
   createWallet(home: string, password: string, keep: boolean): Promise<{ address: Hex; home: string }>
+  startDevnet(options: DevnetOptions): Promise<Devnet>
 }
 
 export type World = {

@@ -15,7 +15,10 @@ export function taskIdOf(cid: string): Hex {
   try {
     parsed = CID.parse(cid)
   } catch (cause) {
-    throw new MecaError('bad_input', `${quote(cid)} is not a CID`, { cause, cure: 'give the CID that meca task publish printed' })
+    throw new MecaError('bad_input', `${quote(cid)} is not a CID`, {
+      cause,
+      cure: 'give the CID that meca task publish printed',
+    })
   }
   const { code, size } = parsed.multihash
   if (parsed.version !== 1 || parsed.code !== DAG_PB || code !== SHA2_256 || size !== 32) {

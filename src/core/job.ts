@@ -65,7 +65,8 @@ export class PhaseClock {
 
   /** Everything until `now`, the phase under way included; tenths of a millisecond. */
   read(now: number): Phases {
-    const of = (phase: Phase) => round((this.#spent.get(phase) ?? 0) + (phase === this.#phase ? Math.max(0, now - this.#since) : 0))
+    const of = (phase: Phase) =>
+      round((this.#spent.get(phase) ?? 0) + (phase === this.#phase ? Math.max(0, now - this.#since) : 0))
     return {
       queuedMs: of('queued'),
       fetchMs: of('fetching'),

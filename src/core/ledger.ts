@@ -22,11 +22,19 @@ export function emptyRow(): Row {
 }
 
 export function plus(a: Totals, b: Totals): Totals {
-  return { jobs: a.jobs + b.jobs, hostAmount: a.hostAmount + b.hostAmount, developerAmount: a.developerAmount + b.developerAmount }
+  return {
+    jobs: a.jobs + b.jobs,
+    hostAmount: a.hostAmount + b.hostAmount,
+    developerAmount: a.developerAmount + b.developerAmount,
+  }
 }
 
 export function minus(a: Totals, b: Totals): Totals {
-  return { jobs: a.jobs - b.jobs, hostAmount: a.hostAmount - b.hostAmount, developerAmount: a.developerAmount - b.developerAmount }
+  return {
+    jobs: a.jobs - b.jobs,
+    hostAmount: a.hostAmount - b.hostAmount,
+    developerAmount: a.developerAmount - b.developerAmount,
+  }
 }
 
 /** Component by component: what a voucher must be to replace another whatever order they arrive in. */
@@ -60,7 +68,8 @@ export function asTotals(price: Price): Totals {
  */
 export function nextVoucher(row: Row, prices: readonly Price[]): Totals {
   const next = highest(row.vouched, plus(plus(row.billed, row.reserved), prices.map(asTotals).reduce(plus, ZERO)))
-  if (sum(next) > MAX_AMOUNT) throw new MecaError('payment', `The voucher would say ${sum(next)}, the largest amount is ${MAX_AMOUNT}`)
+  if (sum(next) > MAX_AMOUNT)
+    throw new MecaError('payment', `The voucher would say ${sum(next)}, the largest amount is ${MAX_AMOUNT}`)
   return next
 }
 
@@ -71,10 +80,14 @@ export function nextVoucher(row: Row, prices: readonly Price[]): Totals {
 export function requireClaimable(voucher: Totals, fee: bigint): void {
   const due = BigInt(voucher.jobs) * fee
   if (voucher.developerAmount >= due) return
-  throw new MecaError('payment', `The voucher has ${voucher.developerAmount} for the developer, ${voucher.jobs} jobs of ${fee} need ${due}`, {
-    details: { voucher: totalsToWire(voucher), fee: fee.toString() },
-    cure: 'raise the number of jobs and the developer amount together',
-  })
+  throw new MecaError(
+    'payment',
+    `The voucher has ${voucher.developerAmount} for the developer, ${voucher.jobs} jobs of ${fee} need ${due}`,
+    {
+      details: { voucher: totalsToWire(voucher), fee: fee.toString() },
+      cure: 'raise the number of jobs and the developer amount together',
+    },
+  )
 }
 
 /** Host: the row with this voucher counted in. A voucher that is not higher changes nothing. */
@@ -99,10 +112,14 @@ export function admit(row: Row, price: Price): Row {
   const balance = minus(minus(row.vouched, row.billed), row.reserved)
   const need = asTotals(price)
   if (!covers(balance, need)) {
-    throw new MecaError('payment', `The balance does not cover the job: ${sum(need)} needed, ${sum(balance)} vouched and unused`, {
-      details: { balance: totalsToWire(balance), need: totalsToWire(need) },
-      cure: 'send a voucher that covers the agreed total plus the quote',
-    })
+    throw new MecaError(
+      'payment',
+      `The balance does not cover the job: ${sum(need)} needed, ${sum(balance)} vouched and unused`,
+      {
+        details: { balance: totalsToWire(balance), need: totalsToWire(need) },
+        cure: 'send a voucher that covers the agreed total plus the quote',
+      },
+    )
   }
   return reserve(row, price)
 }

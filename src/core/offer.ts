@@ -32,7 +32,14 @@ export const zOffer = z.strictObject({
   channels: zAddress,
   host: zAddress,
   peerId: z.string().regex(/^[A-Za-z0-9]{20,100}$/),
-  addresses: z.array(z.string().max(300).regex(/^[\x21-\x7e]+$/)).max(16),
+  addresses: z
+    .array(
+      z
+        .string()
+        .max(300)
+        .regex(/^[\x21-\x7e]+$/),
+    )
+    .max(16),
   sequence: zCount,
   issuedAt: zCount,
   expiresAt: zCount,
@@ -163,16 +170,23 @@ function priceOf(offer: Offer, wanted: Wanted): Price | undefined {
 function misfit(offer: Offer, wanted: Wanted): { code: string; reason: string } | undefined {
   const short = shortage(wanted.resources, offer.total)
   if (short !== undefined) return { code: 'capacity', reason: short }
-  if (!offer.formats.includes(wanted.format)) return { code: 'format', reason: `runs ${offer.formats.join(', ')}, not ${wanted.format}` }
-  if (offer.platform !== wanted.platform) return { code: 'platform', reason: `is ${offer.platform}, the image is for ${wanted.platform}` }
+  if (!offer.formats.includes(wanted.format))
+    return { code: 'format', reason: `runs ${offer.formats.join(', ')}, not ${wanted.format}` }
+  if (offer.platform !== wanted.platform)
+    return { code: 'platform', reason: `is ${offer.platform}, the image is for ${wanted.platform}` }
   if (wanted.runtime !== undefined && !offer.runtimes.includes(wanted.runtime)) {
     return { code: 'runtime', reason: `offers ${offer.runtimes.join(', ')}, not ${wanted.runtime}` }
   }
   if (wanted.needsNetwork && !offer.allowsNetwork) return { code: 'network', reason: 'allows no network to tasks' }
-  if (wanted.maxSeconds > offer.maxSeconds) return { code: 'time', reason: `runs at most ${offer.maxSeconds} s, ${wanted.maxSeconds} s asked` }
-  if (wanted.inputBytes > offer.maxInputBytes) return { code: 'input', reason: `takes ${offer.maxInputBytes} bytes of input, ${wanted.inputBytes} given` }
+  if (wanted.maxSeconds > offer.maxSeconds)
+    return { code: 'time', reason: `runs at most ${offer.maxSeconds} s, ${wanted.maxSeconds} s asked` }
+  if (wanted.inputBytes > offer.maxInputBytes)
+    return { code: 'input', reason: `takes ${offer.maxInputBytes} bytes of input, ${wanted.inputBytes} given` }
   if (wanted.closeDelaySeconds < offer.minCloseDelaySeconds) {
-    return { code: 'close_delay', reason: `wants channels with a close delay of ${offer.minCloseDelaySeconds} s, ${wanted.closeDelaySeconds} s offered` }
+    return {
+      code: 'close_delay',
+      reason: `wants channels with a close delay of ${offer.minCloseDelaySeconds} s, ${wanted.closeDelaySeconds} s offered`,
+    }
   }
   if (shortage(wanted.resources, offer.free) !== undefined && offer.queueFree === 0) {
     return { code: 'busy', reason: `${shortage(wanted.resources, offer.free)} free, and the queue is full` }

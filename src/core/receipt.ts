@@ -56,7 +56,10 @@ export function signReceipts(domain: Domain, signer: Signer, receipts: readonly 
 export function receiptChecker(domain: Domain, host: Hex): (signed: SignedReceipt) => boolean {
   let last: { key: string; ok: boolean } | undefined
   return (signed) => {
-    const root = signed.proof.reduce<Uint8Array>((node, sibling) => parentOf(node, fromHex(sibling)), receiptHash(signed.receipt))
+    const root = signed.proof.reduce<Uint8Array>(
+      (node, sibling) => parentOf(node, fromHex(sibling)),
+      receiptHash(signed.receipt),
+    )
     const key = toHex(root) + signed.signature
     if (last?.key !== key) last = { key, ok: recover(receiptsDigest(domain, root), signed.signature) === host }
     return last.ok
@@ -71,7 +74,10 @@ export function billOf(receipt: Receipt, price: Price): Totals {
   const wrong =
     hostAmount > (free ? 0n : price.hostAmount) || developerAmount !== (withFee ? price.developerAmount : 0n)
   if (wrong) {
-    throw new MecaError('not_verified', `The host billed ${hostAmount} + ${developerAmount} for a job of status ${status}, agreed were at most ${price.hostAmount} + ${price.developerAmount}`)
+    throw new MecaError(
+      'not_verified',
+      `The host billed ${hostAmount} + ${developerAmount} for a job of status ${status}, agreed were at most ${price.hostAmount} + ${price.developerAmount}`,
+    )
   }
   return { jobs: withFee ? 1 : 0, hostAmount, developerAmount }
 }

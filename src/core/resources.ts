@@ -12,7 +12,11 @@ export const NOTHING: Resources = { cpuMillis: 0, memoryBytes: 0, gpus: 0 }
 /** Ceilings far above any machine: a claim beyond them is a lie or a fault (4,096 cores, 64 TiB, 1,024 GPUs). */
 export const zResources = z.strictObject({
   cpuMillis: z.number().int().min(0).max(4_096_000),
-  memoryBytes: z.number().int().min(0).max(2 ** 46),
+  memoryBytes: z
+    .number()
+    .int()
+    .min(0)
+    .max(2 ** 46),
   gpus: z.number().int().min(0).max(1024),
 })
 

@@ -25,7 +25,8 @@ export type Price = { token: Hex; hostAmount: bigint; developerAmount: bigint; m
 /** The most a job of `maxSeconds` can cost. Throws `bad_input` where the sum leaves the contracts' range. */
 export function priceFor(tariff: Tariff, resources: Resources, maxSeconds: number, fee: bigint): Price {
   const hostAmount = costUp(tariff, resources, maxSeconds * 1000)
-  if (hostAmount > MAX_AMOUNT) throw new MecaError('bad_input', `The price ${hostAmount} is over the largest amount ${MAX_AMOUNT}`)
+  if (hostAmount > MAX_AMOUNT)
+    throw new MecaError('bad_input', `The price ${hostAmount} is over the largest amount ${MAX_AMOUNT}`)
   return { token: tariff.token, hostAmount, developerAmount: fee, maxSeconds }
 }
 

@@ -94,8 +94,16 @@ export function receiptsDigest(domain: Domain, root: Uint8Array): Uint8Array {
 }
 
 /** Binds a libp2p connection to a channel: who holds the signer's key speaks for the client on this connection. */
-export function sessionDigest(domain: Domain, s: { channelId: Hex; clientPeer: string; hostPeer: string; issuedAt: number }): Uint8Array {
-  return digest(domain, SESSION_TYPE, [s.channelId, keccak(Buffer.from(s.clientPeer)), keccak(Buffer.from(s.hostPeer)), s.issuedAt])
+export function sessionDigest(
+  domain: Domain,
+  s: { channelId: Hex; clientPeer: string; hostPeer: string; issuedAt: number },
+): Uint8Array {
+  return digest(domain, SESSION_TYPE, [
+    s.channelId,
+    keccak(Buffer.from(s.clientPeer)),
+    keccak(Buffer.from(s.hostPeer)),
+    s.issuedAt,
+  ])
 }
 
 /** An offer is signed over its exact text, so that nobody has to agree on a canonical JSON. */
@@ -144,7 +152,8 @@ function putWord(bytes: Buffer, at: number, word: Word): void {
 
 /** Every bigint that is signed is an amount of at most 96 bits; another would be signed and never be paid. */
 function amountWord(amount: bigint): string {
-  if (amount < 0n || amount > MAX_AMOUNT) throw new MecaError('internal', `${amount} is outside of what can be signed, 0 to ${MAX_AMOUNT}`)
+  if (amount < 0n || amount > MAX_AMOUNT)
+    throw new MecaError('internal', `${amount} is outside of what can be signed, 0 to ${MAX_AMOUNT}`)
   return amount.toString(16).padStart(64, '0')
 }
 

@@ -34,7 +34,10 @@ export function parseDecimal(text: string, decimals: number, what = 'amount'): b
   const match = DECIMAL.exec(text)
   const fraction = match?.[2] ?? ''
   if (match === null || fraction.replace(/0+$/, '').length > decimals) {
-    throw new MecaError('bad_input', `${what} must be a decimal number with at most ${decimals} places, got ${quote(text)}`)
+    throw new MecaError(
+      'bad_input',
+      `${what} must be a decimal number with at most ${decimals} places, got ${quote(text)}`,
+    )
   }
   return parseAmount(BigInt(match[1] + fraction.slice(0, decimals).padEnd(decimals, '0')).toString(), what)
 }
@@ -49,17 +52,33 @@ export function formatDecimal(amount: bigint, decimals: number): string {
 }
 
 /** Schemas for values on a wire or in a file. `abort`, because a later check would convert what the pattern refused. */
-export const zAmount = z.string().regex(AMOUNT, { abort: true }).refine((t) => BigInt(t) <= MAX_AMOUNT, 'over 2^96 - 1').transform((t) => BigInt(t))
-export const zHash = z.custom<Hex>((v) => typeof v === 'string' && /^0x[0-9a-f]{64}$/.test(v), '32 bytes of lower-case hex, with 0x')
-export const zAddress = z.custom<Hex>((v) => typeof v === 'string' && /^0x[0-9a-f]{40}$/.test(v), '20 bytes of lower-case hex, with 0x')
-export const zSignature = z.custom<Hex>((v) => typeof v === 'string' && /^0x[0-9a-f]{130}$/.test(v), '65 bytes of lower-case hex, with 0x')
-export const zJobId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, '1 to 64 of letters, digits, dot, dash, underscore')
+export const zAmount = z
+  .string()
+  .regex(AMOUNT, { abort: true })
+  .refine((t) => BigInt(t) <= MAX_AMOUNT, 'over 2^96 - 1')
+  .transform((t) => BigInt(t))
+export const zHash = z.custom<Hex>(
+  (v) => typeof v === 'string' && /^0x[0-9a-f]{64}$/.test(v),
+  '32 bytes of lower-case hex, with 0x',
+)
+export const zAddress = z.custom<Hex>(
+  (v) => typeof v === 'string' && /^0x[0-9a-f]{40}$/.test(v),
+  '20 bytes of lower-case hex, with 0x',
+)
+export const zSignature = z.custom<Hex>(
+  (v) => typeof v === 'string' && /^0x[0-9a-f]{130}$/.test(v),
+  '65 bytes of lower-case hex, with 0x',
+)
+export const zJobId = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, '1 to 64 of letters, digits, dot, dash, underscore')
 export const zCid = z.string().regex(/^b[a-z2-7]{20,120}$/, 'a CIDv1 in base32')
 export const zCount = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
 
 /** Addresses are lower-case everywhere inside the program; only people see checksums. */
 export function parseAddress(text: string, what = 'address'): Hex {
-  if (!/^0x[0-9a-fA-F]{40}$/.test(text)) throw new MecaError('bad_input', `${what} must be 0x and 40 hex digits, got ${quote(text)}`)
+  if (!/^0x[0-9a-fA-F]{40}$/.test(text))
+    throw new MecaError('bad_input', `${what} must be 0x and 40 hex digits, got ${quote(text)}`)
   return text.toLowerCase() as Hex
 }
 
@@ -69,7 +88,8 @@ const SIZES: Readonly<Record<string, number>> = { '': 1, k: 1024, m: 1024 ** 2, 
 export function parseBytes(text: string, what = 'size'): number {
   const match = /^([0-9]{1,15})(?:([kmgt])i?)?b?$/i.exec(text)
   const unit = SIZES[(match?.[2] ?? '').toLowerCase()]
-  if (match === null || unit === undefined) throw new MecaError('bad_input', `${what} must be like 512M or 2G, got ${quote(text)}`)
+  if (match === null || unit === undefined)
+    throw new MecaError('bad_input', `${what} must be like 512M or 2G, got ${quote(text)}`)
   const bytes = Number(match[1]) * unit
   if (!Number.isSafeInteger(bytes)) throw new MecaError('bad_input', `${what} ${text} is too large`)
   return bytes
@@ -84,7 +104,8 @@ export const MAX_DURATION_MS = 2 ** 31 - 1
 export function parseDuration(text: string, what = 'duration'): number {
   const match = /^([0-9]{1,9})(ms|s|m|h|d)$/.exec(text)
   const unit = DURATIONS[match?.[2] ?? '']
-  if (match === null || unit === undefined) throw new MecaError('bad_input', `${what} must be like 90s, 10m or 2h, got ${quote(text)}`)
+  if (match === null || unit === undefined)
+    throw new MecaError('bad_input', `${what} must be like 90s, 10m or 2h, got ${quote(text)}`)
   const ms = Number(match[1]) * unit
   if (ms > MAX_DURATION_MS) throw new MecaError('bad_input', `${what} ${text} is over the longest one, 24 days`)
   return ms

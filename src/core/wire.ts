@@ -22,7 +22,11 @@ export const zTerms = z.strictObject({
   signer: zAddress,
   host: zAddress,
   token: zAddress,
-  closeDelaySeconds: z.number().int().min(0).max(2 ** 40),
+  closeDelaySeconds: z
+    .number()
+    .int()
+    .min(0)
+    .max(2 ** 40),
   salt: zHash,
 })
 
@@ -97,7 +101,11 @@ export const CLIENT_MESSAGES = {
     jobs: z.array(zJobRequest).max(MAX_BATCH),
   }),
   /** The client has these results; `vouchers` may say the exact totals billed. */
-  ack: z.strictObject({ channelId: zHash, ids: z.array(zJobId).max(4 * MAX_BATCH), vouchers: z.array(zVouched).max(MAX_BATCH) }),
+  ack: z.strictObject({
+    channelId: zHash,
+    ids: z.array(zJobId).max(4 * MAX_BATCH),
+    vouchers: z.array(zVouched).max(MAX_BATCH),
+  }),
   cancel: z.strictObject({ channelId: zHash, id: zJobId }),
   /** Asks again for jobs sent earlier, by a client that lost the connection or was restarted. */
   attach: z.strictObject({ channelId: zHash, ids: z.array(zJobId).max(4 * MAX_BATCH) }),
@@ -126,7 +134,10 @@ export const HOST_MESSAGES = {
     at: zCount,
     /** Bytes of an image that came so far, where the phase is `fetching`. */
     progress: z.strictObject({ doneBytes: zCount, totalBytes: zCount }).optional(),
-    logs: z.array(z.strictObject({ stream: z.enum(['stdout', 'stderr']), text: z.string().max(8192) })).max(256).optional(),
+    logs: z
+      .array(z.strictObject({ stream: z.enum(['stdout', 'stderr']), text: z.string().max(8192) }))
+      .max(256)
+      .optional(),
   }),
   results: z.strictObject({
     channelId: zHash,
@@ -137,7 +148,12 @@ export const HOST_MESSAGES = {
           signed: zSignedReceipt,
           outcome: zOutcome,
           /** Index of the attachment that holds the output; absent where it is to be fetched. */
-          inline: z.number().int().min(0).max(4 * MAX_BATCH).optional(),
+          inline: z
+            .number()
+            .int()
+            .min(0)
+            .max(4 * MAX_BATCH)
+            .optional(),
         }),
       )
       .max(4 * MAX_BATCH),
@@ -160,7 +176,19 @@ export const zDataHeader = z.strictObject({
 export type DataHeader = z.infer<typeof zDataHeader>
 
 /** Numbers of the frame types; never reused. */
-export const FRAME = { hello: 1, submit: 2, ack: 3, cancel: 4, release: 5, attach: 6, welcome: 16, event: 17, results: 18, refused: 19, released: 20 } as const
+export const FRAME = {
+  hello: 1,
+  submit: 2,
+  ack: 3,
+  cancel: 4,
+  release: 5,
+  attach: 6,
+  welcome: 16,
+  event: 17,
+  results: 18,
+  refused: 19,
+  released: 20,
+} as const
 
 /** A header checked against its schema. Throws `protocol` with the place that is wrong. */
 export function decode<T>(schema: z.ZodType<T>, header: unknown, what: string): T {

@@ -7,7 +7,7 @@ import { shortage } from '../core/resources.ts'
 import type { Resources } from '../core/resources.ts'
 import { recover } from '../core/signature.ts'
 import { priceFor } from '../core/tariff.ts'
-import type { Tariff } from "../core/tariff.ts"
+import type { Tariff } from '../core/tariff.ts'
 import { quoteDigest } from '../core/typed.ts'
 import type { Domain } from '../core/typed.ts'
 import type { Hex } from '../core/units.ts'
@@ -48,23 +48,33 @@ export function checkRequest(context: AdmissionContext, request: JobRequest, tas
 }
 
 /** The part that a quote checks too. */
-export function checkTask(context: Pick<AdmissionContext, 'policy'>, resources: Resources, maxSeconds: number, inputBytes: number, task: KnownTask): void {
+export function checkTask(
+  context: Pick<AdmissionContext, 'policy'>,
+  resources: Resources,
+  maxSeconds: number,
+  inputBytes: number,
+  task: KnownTask,
+): void {
   const { policy } = context
   const { manifest } = task
   if (task.entry.retired) throw refusal(`The task ${task.cid} was retired by its developer`)
   if (!policy.formats.includes(manifest.format)) throw refusal(`Tasks of format ${manifest.format} are not run here`)
-  if (manifest.image.platform !== policy.platform) throw refusal(`The image is for ${manifest.image.platform}, this host is ${policy.platform}`)
+  if (manifest.image.platform !== policy.platform)
+    throw refusal(`The image is for ${manifest.image.platform}, this host is ${policy.platform}`)
   if (manifest.needsNetwork && !policy.allowsNetwork) {
-    throw new MecaError('not_allowed', 'The task asks for the network, which the owner of this host does not allow', { cure: 'choose a host that allows it' })
+    throw new MecaError('not_allowed', 'The task asks for the network, which the owner of this host does not allow', {
+      cure: 'choose a host that allows it',
+    })
   }
   const short = shortage(resources, policy.total)
   if (short !== undefined) throw refusal(`The host is too small: ${short}`)
   const under = shortage(manifest.resources, resources)
   if (under !== undefined) throw new MecaError('bad_input', `The task needs more than was asked for: ${under}`)
-  if (maxSeconds > policy.maxSeconds) throw refusal(`Jobs run at most ${policy.maxSeconds} s here, ${maxSeconds} s asked`)
-  if (inputBytes > policy.maxInputBytes) throw new MecaError('too_large', `The input has ${inputBytes} bytes, this host takes ${policy.maxInputBytes}`)
+  if (maxSeconds > policy.maxSeconds)
+    throw refusal(`Jobs run at most ${policy.maxSeconds} s here, ${maxSeconds} s asked`)
+  if (inputBytes > policy.maxInputBytes)
+    throw new MecaError('too_large', `The input has ${inputBytes} bytes, this host takes ${policy.maxInputBytes}`)
 }
-
 
 function checkPrice(context: AdmissionContext, request: JobRequest, task: KnownTask): void {
   const { price } = request
@@ -74,7 +84,8 @@ function checkPrice(context: AdmissionContext, request: JobRequest, task: KnownT
   if (price.developerAmount !== task.entry.fee) {
     throw new MecaError('payment', `The developer's fee is ${task.entry.fee}, the job offers ${price.developerAmount}`)
   }
-  const asked = 'quote' in request.basis ? quotedAmount(context, request, request.basis.quote) : offeredAmount(context, request)
+  const asked =
+    'quote' in request.basis ? quotedAmount(context, request, request.basis.quote) : offeredAmount(context, request)
   if (price.hostAmount < asked) {
     throw new MecaError('payment', `The host's part costs up to ${asked}, the job offers ${price.hostAmount}`)
   }
@@ -84,15 +95,25 @@ function offeredAmount(context: AdmissionContext, request: JobRequest): bigint {
   const sequence = 'offer' in request.basis ? request.basis.offer : -1
   const tariff = context.offered(sequence)?.find((t) => t.token === request.price.token)
   if (tariff === undefined) {
-    throw new MecaError('quote_expired', `The offer ${sequence} does not stand any more`, { cure: 'look at the newest offer, or ask for a quote' })
+    throw new MecaError('quote_expired', `The offer ${sequence} does not stand any more`, {
+      cure: 'look at the newest offer, or ask for a quote',
+    })
   }
   return priceFor(tariff, request.resources, request.price.maxSeconds, 0n).hostAmount
 }
 
-function quotedAmount(context: AdmissionContext, request: JobRequest, signed: { text: string; signature: Hex }): bigint {
+function quotedAmount(
+  context: AdmissionContext,
+  request: JobRequest,
+  signed: { text: string; signature: Hex },
+): bigint {
   const quote = openQuote(context.domain, signed, context.host)
   if (quote.expiresAt < context.now) {
-    throw new MecaError('quote_expired', `The quote expired ${Math.ceil((context.now - quote.expiresAt) / 1000)} s ago`, { cure: 'ask again' })
+    throw new MecaError(
+      'quote_expired',
+      `The quote expired ${Math.ceil((context.now - quote.expiresAt) / 1000)} s ago`,
+      { cure: 'ask again' },
+    )
   }
   const same =
     quote.task === request.task &&

@@ -57,7 +57,10 @@ export class Advertiser {
 
   async start(): Promise<void> {
     await this.#tell()
-    this.#timer = setInterval(() => void this.#tick().catch((error: unknown) => this.#c.onError(error)), MIN_INTERVAL_MS).unref()
+    this.#timer = setInterval(
+      () => void this.#tick().catch((error: unknown) => this.#c.onError(error)),
+      MIN_INTERVAL_MS,
+    ).unref()
   }
 
   stop(): void {

@@ -181,7 +181,13 @@ export type RunResult = {
 export type ClientApi = {
   quote(ref: string, options: QuoteOptions, signal: AbortSignal): Promise<QuoteReport>
   /** Runs and waits. The bytes of the output are read with `output`. */
-  run(ref: string, input: RunInput, options: RunOptions, onProgress: OnProgress, signal: AbortSignal): Promise<RunResult>
+  run(
+    ref: string,
+    input: RunInput,
+    options: RunOptions,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<RunResult>
   /** The output of a job that ended, from this node's store. */
   output(job: string): Promise<AsyncIterable<Uint8Array>>
   jobs(options: { limit: number }): Promise<JobSummary[]>
@@ -257,7 +263,14 @@ export type HostWhy = {
 }
 
 /** Sums in one token: what was run, billed, claimed on chain and withdrawn. */
-export type Earnings = { token: Hex; jobs: number; hostAmount: string; developerAmount: string; claimed: string; withdrawn: string }[]
+export type Earnings = {
+  token: Hex
+  jobs: number
+  hostAmount: string
+  developerAmount: string
+  claimed: string
+  withdrawn: string
+}[]
 
 export type ChannelRow = {
   task: Hex
@@ -307,4 +320,7 @@ export type ReconcileReport = {
   lines: { channel: Hex; task: Hex; what: string; ledger: string; chain: string; difference: string; ok: boolean }[]
 }
 
-export type DoctorReport = { ok: boolean; findings: { what: string; ok: boolean; level: 'ok' | 'warning' | 'error'; detail: string; cure?: string }[] }
+export type DoctorReport = {
+  ok: boolean
+  findings: { what: string; ok: boolean; level: 'ok' | 'warning' | 'error'; detail: string; cure?: string }[]
+}

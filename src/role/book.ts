@@ -17,7 +17,12 @@ export type LiveRow = RowRecord & Row
 
 export type MoneyTables = { channels: Table<ChannelRecord>; rows: Table<RowRecord> }
 
-type Written = { rows?: Iterable<LiveRow>; channels?: Iterable<ChannelRecord>; also?: NonNullable<Change['rows']>; body?: unknown }
+type Written = {
+  rows?: Iterable<LiveRow>
+  channels?: Iterable<ChannelRecord>
+  also?: NonNullable<Change['rows']>
+  body?: unknown
+}
 
 export class Book {
   readonly channels = new Map<Hex, ChannelRecord>()
@@ -72,7 +77,9 @@ export class Book {
 
   /** Writes what was staged, in one atomic change together with `also`. `kind` names the change in the journal. */
   commit(kind: string, what: Written): Promise<void> {
-    const rows = [...(what.rows ?? [])].map((row) => this.#tables.rows.put(rowKey(row.channelId, row.taskId), stored(row)))
+    const rows = [...(what.rows ?? [])].map((row) =>
+      this.#tables.rows.put(rowKey(row.channelId, row.taskId), stored(row)),
+    )
     const channels = [...(what.channels ?? [])].map((c) => this.#tables.channels.put(c.channelId, c))
     return this.#store.commit({
       journal: [what.body === undefined ? { kind } : { kind, body: what.body }],

@@ -24,7 +24,12 @@ export type ClientTables = {
 /** The two streams to a host. */
 export type HostLink = {
   openJobs(host: HostAddress, signal: AbortSignal): Promise<FrameStream>
-  put(host: HostAddress, header: DataHeader, upload: { lengthBytes: number; read(offset: number): AsyncIterable<Uint8Array> }, signal: AbortSignal): Promise<void>
+  put(
+    host: HostAddress,
+    header: DataHeader,
+    upload: { lengthBytes: number; read(offset: number): AsyncIterable<Uint8Array> },
+    signal: AbortSignal,
+  ): Promise<void>
   get(host: HostAddress, header: DataHeader, maxBytes: number, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>
 }
 

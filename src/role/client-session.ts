@@ -10,7 +10,7 @@ import { emptyRow, equal, nextVoucher, plus, asTotals, settle, sum, totalsToWire
 import type { Totals } from '../core/ledger.ts'
 import type { Phase } from '../core/job.ts'
 import type { LogLine } from '../core/plan.ts'
-import { billOf, receiptChecker } from '../core/receipt.ts'
+import { billOf, receiptChecker, STATUS } from '../core/receipt.ts'
 import type { ChannelRecord, ClientJob } from '../core/records.ts'
 import { recover } from '../core/signature.ts'
 import { keccakText, sessionDigest, voucherDigest } from '../core/typed.ts'
@@ -44,6 +44,8 @@ type Pending = {
 
 /** Attempts to get a broken line back, each a little later; a host restarts within this. */
 const RECONNECTS = [100, 500, 2_000, 5_000, 10_000] as const
+/** A host that is asked for its word collects first, which is a transaction. */
+const RELEASE_WAIT_MS = 120_000
 /** So soon after a result the client says exactly what it owes, once for all that end meanwhile. */
 const SETTLE_AFTER_MS = 50
 
@@ -53,10 +55,12 @@ export class ClientSession {
   readonly #c: ClientComponents
   readonly #check: ReturnType<typeof receiptChecker>
   readonly #pending = new Map<string, Pending>()
+  /** Jobs that this client wished to end; only they may be billed as cancelled. */
+  readonly #cancelled = new Set<string>()
   #queue: Pending[] = []
   #stream: FrameStream | undefined
   #connecting: Promise<FrameStream> | undefined
-  #flushing: Promise<void> | undefined
+  #flushing = false
   #settleTimer: NodeJS.Timeout | undefined
   #released: PromiseWithResolvers<{ claimed: bigint; signature: Hex }> | undefined
   #closed = false
@@ -73,10 +77,16 @@ export class ClientSession {
   }
 
   /** Sends a job and waits for its checked result. Throws the host's refusal, `not_verified` or `peer_unreachable`. */
-  submit(job: ClientJob, request: JobRequest, input: Input, onEvent: (event: Event) => void, onVouched: () => void): Promise<Delivered> {
+  submit(
+    job: ClientJob,
+    request: JobRequest,
+    input: Input,
+    onEvent: (event: Event) => void,
+    onVouched: () => void,
+  ): Promise<Delivered> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ job, request, input, onVouched, onEvent, resolve, reject })
-      this.#flushing ??= this.#flush()
+      if (!this.#flushing) void this.#flush()
     })
   }
 
@@ -90,6 +100,7 @@ export class ClientSession {
   }
 
   async cancel(id: string): Promise<void> {
+    this.#cancelled.add(id)
     this.#send(await this.#connected(), FRAME.cancel, { channelId: this.channelId, id })
   }
 
@@ -99,8 +110,9 @@ export class ClientSession {
     this.#sendExact(stream)
     this.#released = Promise.withResolvers()
     const late = Promise.withResolvers<never>()
-    const any = AbortSignal.any([signal, AbortSignal.timeout(10_000)])
-    any.addEventListener('abort', () => late.reject(new MecaError('peer_unreachable', 'The host did not answer the wish to close')), { once: true })
+    const any = AbortSignal.any([signal, AbortSignal.timeout(RELEASE_WAIT_MS)])
+    const silent = new MecaError('peer_unreachable', 'The host did not answer the wish to close')
+    any.addEventListener('abort', () => late.reject(silent), { once: true })
     this.#send(stream, FRAME.release, { channelId: this.channelId })
     return Promise.race([this.#released.promise, late.promise])
   }
@@ -111,15 +123,20 @@ export class ClientSession {
     clearTimeout(this.#settleTimer)
     if (this.#stream !== undefined && !this.#stream.isClosed) this.#sendExact(this.#stream)
     await this.#stream?.close()
-    this.#failAll(new MecaError('cancelled', 'The node is closing; the job goes on at the host', { cure: 'ask for it with meca job result' }))
+    this.#failAll(
+      new MecaError('cancelled', 'The node is closing; the job goes on at the host', {
+        cure: 'ask for it with meca job result',
+      }),
+    )
   }
 
   async #flush(): Promise<void> {
+    this.#flushing = true
     try {
       await new Promise((resolve) => setImmediate(resolve))
       while (this.#queue.length > 0) await this.#sendBatch(this.#queue.splice(0, MAX_BATCH))
     } finally {
-      this.#flushing = undefined
+      this.#flushing = false
     }
   }
 
@@ -133,7 +150,10 @@ export class ClientSession {
     }
     try {
       const { rows, fresh } = this.#vouch(batch)
-      await this.#c.book.commit('send', { rows, also: batch.map(({ job }) => this.#c.tables.clientJobs.put(job.id, job)) })
+      await this.#c.book.commit('send', {
+        rows,
+        also: batch.map(({ job }) => this.#c.tables.clientJobs.put(job.id, job)),
+      })
       failpoint('client.voucher-written')
       for (const pending of batch) {
         this.#pending.set(pending.job.id, pending)
@@ -158,7 +178,12 @@ export class ClientSession {
       const reserved = prices.map(asTotals).reduce(plus, before.reserved)
       const isFresh = !equal(vouched, before.vouched)
       this.#requireDeposit(before, vouched)
-      const row = { ...before, vouched, reserved, vouchedSignature: isFresh ? this.#sign(before.taskId, vouched) : before.vouchedSignature }
+      const row = {
+        ...before,
+        vouched,
+        reserved,
+        vouchedSignature: isFresh ? this.#sign(before.taskId, vouched) : before.vouchedSignature,
+      }
       this.#c.book.stageRow(row)
       rows.push(row)
       if (isFresh) fresh.push(row)
@@ -185,7 +210,9 @@ export class ClientSession {
     const deposit = this.#c.book.channels.get(this.channelId)?.deposit ?? 0n
     const after = this.#c.book.vouchedOn(this.channelId) - sum(before.vouched) + sum(vouched)
     if (after > deposit) {
-      throw new MecaError('insufficient_funds', `The channel holds ${deposit}, the vouchers would reach ${after}`, { cure: 'try again: the channel is topped up first' })
+      throw new MecaError('insufficient_funds', `The channel holds ${deposit}, the vouchers would reach ${after}`, {
+        cure: 'try again: the channel is topped up first',
+      })
     }
   }
 
@@ -201,7 +228,11 @@ export class ClientSession {
       attachments.push(input.bytes)
       return [{ ...request, inline: attachments.length - 1 }]
     })
-    const vouchers = fresh.map((row) => ({ taskId: row.taskId, ...totalsToWire(row.vouched), signature: row.vouchedSignature }))
+    const vouchers = fresh.map((row) => ({
+      taskId: row.taskId,
+      ...totalsToWire(row.vouched),
+      signature: row.vouchedSignature,
+    }))
     this.#send(stream, FRAME.submit, { channelId: this.channelId, vouchers, jobs }, attachments)
     for (const pending of batch) void this.#upload(pending)
   }
@@ -209,7 +240,10 @@ export class ClientSession {
   async #upload({ job, input, reject }: Pending): Promise<void> {
     if (input === undefined || job.inputBytes <= INLINE_BYTES) return
     const header = { op: 'put', channelId: this.channelId, id: job.id, offset: 0 } as const
-    const upload = 'bytes' in input ? { lengthBytes: input.bytes.length, read: (offset: number) => once(input.bytes.subarray(offset)) } : input
+    const upload =
+      'bytes' in input
+        ? { lengthBytes: input.bytes.length, read: (offset: number) => once(input.bytes.subarray(offset)) }
+        : input
     try {
       await this.#c.link.put(this.host, header, upload, this.#c.signal)
     } catch (error) {
@@ -230,7 +264,9 @@ export class ClientSession {
     if (channel === undefined) throw new MecaError('internal', `channel ${this.channelId} is not in the book`)
     const stream = await this.#c.link.openJobs(this.host, signal)
     const issuedAt = wallNow()
-    const signature = signer.sign(sessionDigest(domain, { channelId: this.channelId, clientPeer: peerId, hostPeer: this.host.peerId, issuedAt }))
+    const signature = signer.sign(
+      sessionDigest(domain, { channelId: this.channelId, clientPeer: peerId, hostPeer: this.host.peerId, issuedAt }),
+    )
     this.#send(stream, FRAME.hello, { terms: channel.terms, issuedAt, signature })
     const first = await stream.next()
     if (first?.type === FRAME.refused) {
@@ -251,7 +287,16 @@ export class ClientSession {
       if (this.#c.book.row(this.channelId, row.taskId) !== undefined) continue
       const digest = voucherDigest(this.#c.domain, { channelId: this.channelId, taskId: row.taskId, ...row.vouched })
       if (recover(digest, row.signature) !== this.#c.signer.address) continue
-      restored.push({ channelId: this.channelId, taskId: row.taskId, cid: cidOf(row.taskId), vouched: row.vouched, vouchedSignature: row.signature, billed: row.billed, reserved: ZERO, claimed: ZERO })
+      restored.push({
+        channelId: this.channelId,
+        taskId: row.taskId,
+        cid: cidOf(row.taskId),
+        vouched: row.vouched,
+        vouchedSignature: row.signature,
+        billed: row.billed,
+        reserved: ZERO,
+        claimed: ZERO,
+      })
     }
     for (const row of restored) this.#c.book.stageRow(row)
     if (restored.length > 0) await this.#c.book.commit('restored', { rows: restored })
@@ -277,26 +322,37 @@ export class ClientSession {
       if (this.#closed) return
       try {
         const stream = await this.#connected()
-        if (this.#pending.size > 0) this.#send(stream, FRAME.attach, { channelId: this.channelId, ids: [...this.#pending.keys()] })
+        if (this.#pending.size > 0)
+          this.#send(stream, FRAME.attach, { channelId: this.channelId, ids: [...this.#pending.keys()] })
         return
       } catch (error) {
         last = error
       }
     }
-    this.#failAll(new MecaError('peer_unreachable', `The host ${this.host.host} cannot be reached any more`, { cause: last, cure: 'ask again later with meca job result; the job is paid once' }))
+    this.#failAll(
+      new MecaError('peer_unreachable', `The host ${this.host.host} cannot be reached any more`, {
+        cause: last,
+        cure: 'ask again later with meca job result; the job is paid once',
+      }),
+    )
   }
 
   async #handle(stream: FrameStream, frame: Frame): Promise<void> {
-    if (frame.type === FRAME.results) return this.#results(stream, decode(HOST_MESSAGES.results, frame.header, 'results'), frame.attachments)
+    if (frame.type === FRAME.results)
+      return this.#results(stream, decode(HOST_MESSAGES.results, frame.header, 'results'), frame.attachments)
+    if (frame.type === FRAME.welcome) return this.#reconcile(decode(HOST_MESSAGES.welcome, frame.header, 'welcome'))
     if (frame.type === FRAME.event) return this.#event(decode(HOST_MESSAGES.event, frame.header, 'event'))
     if (frame.type === FRAME.refused) return this.#refused(decode(HOST_MESSAGES.refused, frame.header, 'refused'))
-    if (frame.type === FRAME.released) return this.#released?.resolve(decode(HOST_MESSAGES.released, frame.header, 'released'))
+    if (frame.type === FRAME.released)
+      return this.#released?.resolve(decode(HOST_MESSAGES.released, frame.header, 'released'))
     throw new MecaError('protocol', `The host sent message type ${frame.type}`)
   }
 
   #event(event: HostMessage<'event'>): void {
     const { phase, at, progress, logs } = event
-    this.#pending.get(event.id)?.onEvent({ phase, at, ...(progress === undefined ? {} : { progress }), ...(logs === undefined ? {} : { logs }) })
+    this.#pending
+      .get(event.id)
+      ?.onEvent({ phase, at, ...(progress === undefined ? {} : { progress }), ...(logs === undefined ? {} : { logs }) })
   }
 
   /** Nothing ran: the price is free again. */
@@ -318,11 +374,15 @@ export class ClientSession {
     this.#settleSoon()
   }
 
-  async #results(stream: FrameStream, { results }: HostMessage<'results'>, attachments: readonly Uint8Array[]): Promise<void> {
+  async #results(
+    stream: FrameStream,
+    { results }: HostMessage<'results'>,
+    attachments: readonly Uint8Array[],
+  ): Promise<void> {
     const rows = new Map<Hex, LiveRow>()
     const done: { pending: Pending; delivered: Delivered }[] = []
     for (const result of results) {
-      const pending = this.#pending.get(result.id)
+      const pending = this.#pending.get(result.id) ?? (await this.#unexpected(result.id))
       if (pending === undefined) continue
       this.#pending.delete(result.id)
       try {
@@ -339,28 +399,67 @@ export class ClientSession {
     this.#settleSoon()
   }
 
+  /**
+   * A result of a job that was taken for refused: another copy of it was under way and ran. It is booked like any other,
+   * so that both ledgers count the same; nobody waits for it any more.
+   */
+  async #unexpected(id: string): Promise<Pending | undefined> {
+    const job = await this.#c.tables.clientJobs.get(id)
+    if (job?.state !== 'refused' || job.channelId !== this.channelId) return undefined
+    this.#c.book.holdReservation(job.channelId, job.taskId, job.price)
+    const { problem: _, ...rest } = job
+    return { job: rest, onEvent: () => undefined, resolve: () => undefined, reject: () => undefined }
+  }
+
   /** Throws `not_verified`. The row is staged with the bill. */
-  #accept(job: ClientJob, result: HostMessage<'results'>['results'][number], output: Uint8Array | undefined, rows: Map<Hex, LiveRow>): Delivered {
+  #accept(
+    job: ClientJob,
+    result: HostMessage<'results'>['results'][number],
+    output: Uint8Array | undefined,
+    rows: Map<Hex, LiveRow>,
+  ): Delivered {
     const { receipt } = result.signed
-    const same = receipt.channelId === this.channelId && receipt.jobHash === keccakText(job.id) && receipt.taskId === job.taskId && receipt.inputHash === job.inputHash
+    const same =
+      receipt.channelId === this.channelId &&
+      receipt.jobHash === keccakText(job.id) &&
+      receipt.taskId === job.taskId &&
+      receipt.inputHash === job.inputHash
     if (!same) throw new MecaError('not_verified', `The receipt for job ${job.id} is for another job`)
-    if (!this.#check(result.signed)) throw new MecaError('not_verified', `The receipt for job ${job.id} is not signed by the host ${this.host.host}`)
-    if (output !== undefined && sha256(output) !== receipt.outputHash) throw new MecaError('not_verified', `The output of job ${job.id} is not the one in its receipt`)
+    if (!this.#check(result.signed))
+      throw new MecaError('not_verified', `The receipt for job ${job.id} is not signed by the host ${this.host.host}`)
+    if (output !== undefined && sha256(output) !== receipt.outputHash)
+      throw new MecaError('not_verified', `The output of job ${job.id} is not the one in its receipt`)
+    if (receipt.status === STATUS.cancelled && receipt.hostAmount > 0n && !this.#cancelled.delete(job.id)) {
+      throw new MecaError('not_verified', `The host billed job ${job.id} as cancelled, which nobody asked for`)
+    }
     const row = this.#row(job)
     const settled: LiveRow = { ...row, ...settle(row, job.price, billOf(receipt, job.price)) }
     this.#c.book.stageRow(settled)
     rows.set(row.taskId, settled)
-    return { job: { ...job, state: 'done', endedAt: this.#c.wallNow(), signed: result.signed, outcome: result.outcome }, output }
+    return {
+      job: { ...job, state: 'done', endedAt: this.#c.wallNow(), signed: result.signed, outcome: result.outcome },
+      output,
+    }
   }
 
   /** A large output goes to disk as it comes; the store refuses bytes that are not the receipt's. */
-  async #fetch(job: ClientJob, { signed, outcome }: HostMessage<'results'>['results'][number]): Promise<Uint8Array | undefined> {
+  async #fetch(
+    job: ClientJob,
+    { signed, outcome }: HostMessage<'results'>['results'][number],
+  ): Promise<Uint8Array | undefined> {
     if (outcome.outputBytes === 0) return new Uint8Array(0)
     const { maxOutputBytes, signal, blobs, link } = this.#c
     if (outcome.outputBytes > maxOutputBytes) {
-      throw new MecaError('too_large', `The output has ${outcome.outputBytes} bytes, taken are ${maxOutputBytes}`, { cure: 'raise limits.outputBytes' })
+      throw new MecaError('too_large', `The output has ${outcome.outputBytes} bytes, taken are ${maxOutputBytes}`, {
+        cure: 'raise limits.outputBytes',
+      })
     }
-    const body = await link.get(this.host, { op: 'get', channelId: this.channelId, id: job.id, offset: 0 }, outcome.outputBytes, signal)
+    const body = await link.get(
+      this.host,
+      { op: 'get', channelId: this.channelId, id: job.id, offset: 0 },
+      outcome.outputBytes,
+      signal,
+    )
     await blobs.write(body, { signal, maxBytes: outcome.outputBytes, expect: signed.receipt.outputHash })
     return undefined
   }
@@ -373,7 +472,9 @@ export class ClientSession {
       rows: rows.values(),
       also: done.flatMap(({ delivered: { job, output } }) => [
         clientJobs.put(job.id, job),
-        ...(output !== undefined && output.length > 0 ? [clientOutputs.put(job.id, Buffer.from(output).toString('base64'))] : []),
+        ...(output !== undefined && output.length > 0
+          ? [clientOutputs.put(job.id, Buffer.from(output).toString('base64'))]
+          : []),
       ]),
     })
     failpoint('client.result-written')
@@ -401,7 +502,12 @@ export class ClientSession {
     }
   }
 
-  #send(stream: FrameStream, type: number, message: Record<string, unknown>, attachments: readonly Uint8Array[] = []): void {
+  #send(
+    stream: FrameStream,
+    type: number,
+    message: Record<string, unknown>,
+    attachments: readonly Uint8Array[] = [],
+  ): void {
     const header: unknown = toWire(message)
     // A broken stream is noticed by its reader, which asks again for what is under way.
     stream.send(type, header as Record<string, unknown>, attachments).catch(() => undefined)
@@ -418,7 +524,11 @@ function groupByTask(batch: readonly Pending[]): Pending[][] {
 }
 
 function toError(problem: { code: string; message: string; cure?: string | undefined }): MecaError {
-  const known: Problem = { code: problem.code as ErrorCode, message: problem.message, ...(problem.cure === undefined ? {} : { cure: problem.cure }) }
+  const known: Problem = {
+    code: problem.code as ErrorCode,
+    message: problem.message,
+    ...(problem.cure === undefined ? {} : { cure: problem.cure }),
+  }
   return fromProblem(known)
 }
 

@@ -46,7 +46,15 @@ export type ClientParts = {
 /** Hosts tried one after the other when they refuse before anything ran. */
 const MAX_TRIES = 3
 /** Refusals after which another host may well say yes. */
-const TRY_ANOTHER = new Set(['busy', 'quote_expired', 'refused', 'peer_unreachable', 'timeout', 'not_allowed', 'protocol'])
+const TRY_ANOTHER = new Set([
+  'busy',
+  'quote_expired',
+  'refused',
+  'peer_unreachable',
+  'timeout',
+  'not_allowed',
+  'protocol',
+])
 
 export class Client {
   readonly #c: ClientComponents
@@ -67,7 +75,11 @@ export class Client {
   }
 
   /** Who can do it, and why the others cannot. */
-  async choose(task: KnownTask, options: QuoteOptions & { inputBytes: number }, signal: AbortSignal): Promise<{ candidates: Candidate[]; refusals: Refusal[] }> {
+  async choose(
+    task: KnownTask,
+    options: QuoteOptions & { inputBytes: number },
+    signal: AbortSignal,
+  ): Promise<{ candidates: Candidate[]; refusals: Refusal[] }> {
     const wanted = this.#wanted(task, options)
     const heard = await this.#offers(options.host, signal)
     const unregistered: Refusal[] = []
@@ -76,13 +88,26 @@ export class Client {
       if (await this.#parts.registered(offer.host, signal)) offers.push(offer)
       else unregistered.push({ host: offer.host, code: 'unregistered', reason: 'is not registered on chain' })
     }
-    const { candidates, refusals } = rank(offers, wanted, (host) => this.#experience.get(host) ?? { answered: 0, failed: 0 })
+    const { candidates, refusals } = rank(
+      offers,
+      wanted,
+      (host) => this.#experience.get(host) ?? { answered: 0, failed: 0 },
+    )
     return { candidates, refusals: [...refusals, ...unregistered] }
   }
 
-  async run(ref: string, input: RunInput, options: RunOptions, onProgress: OnProgress, signal: AbortSignal): Promise<RunResult> {
+  async run(
+    ref: string,
+    input: RunInput,
+    options: RunOptions,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<RunResult> {
     const id = options.id ?? newJobId()
-    if (!zJobId.safeParse(id).success) throw new MecaError('bad_input', `The job id ${JSON.stringify(id)} is not usable`, { cure: 'use 1 to 64 letters, digits, dots, dashes and underscores' })
+    if (!zJobId.safeParse(id).success)
+      throw new MecaError('bad_input', `The job id ${JSON.stringify(id)} is not usable`, {
+        cure: 'use 1 to 64 letters, digits, dots, dashes and underscores',
+      })
     const source = await openInput(input, signal)
     const cid = await this.#parts.tasks.resolve(ref, signal)
     const known = options.id === undefined ? undefined : await this.#known(id, cid, source.hash, onProgress, signal)
@@ -95,7 +120,8 @@ export class Client {
   async output(id: string): Promise<AsyncIterable<Uint8Array>> {
     const job = await this.#c.tables.clientJobs.get(id)
     if (job === undefined) throw new MecaError('not_found', `There is no job ${id} here`, { cure: 'see meca job list' })
-    if (job.signed === undefined || job.outcome === undefined) throw new MecaError('not_found', `The job ${id} has no result`, { cure: 'see meca job show' })
+    if (job.signed === undefined || job.outcome === undefined)
+      throw new MecaError('not_found', `The job ${id} has no result`, { cure: 'see meca job show' })
     if (job.outcome.outputBytes === 0) return one(new Uint8Array(0))
     const small = await this.#c.tables.clientOutputs.get(id)
     if (small !== undefined) return one(Buffer.from(small, 'base64'))
@@ -114,7 +140,10 @@ export class Client {
     if (old !== undefined) return old
     const { host } = channel.terms
     const heard = this.#parts.market.find(host)
-    if (heard === undefined) throw new MecaError('peer_unreachable', `Nothing was heard of the host ${host}`, { cure: 'is it running, and are you connected to its market? see meca doctor' })
+    if (heard === undefined)
+      throw new MecaError('peer_unreachable', `Nothing was heard of the host ${host}`, {
+        cure: 'is it running, and are you connected to its market? see meca doctor',
+      })
     const session = new ClientSession(this.#c, addressOf(heard.offer), channel)
     this.#sessions.set(channel.channelId, session)
     return session
@@ -155,11 +184,21 @@ export class Client {
   }
 
   /** A job id that was used: its stored result, the result it will have, or undefined where nothing ran. */
-  async #known(id: string, cid: string, inputHash: Hex, onProgress: OnProgress, signal: AbortSignal): Promise<RunResult | undefined> {
+  async #known(
+    id: string,
+    cid: string,
+    inputHash: Hex,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<RunResult | undefined> {
     const job = await this.#c.tables.clientJobs.get(id)
     if (job === undefined || job.state === 'refused') return undefined
     if (job.cid !== cid || job.inputHash !== inputHash) {
-      throw new MecaError('job_conflict', `The job id ${id} was used for ${job.cid === cid ? 'another input' : 'another task'}`, { cure: 'choose another id' })
+      throw new MecaError(
+        'job_conflict',
+        `The job id ${id} was used for ${job.cid === cid ? 'another input' : 'another task'}`,
+        { cure: 'choose another id' },
+      )
     }
     if (job.state === 'done') return toResult(job, true)
     const session = this.session(this.#channel(job.channelId))
@@ -167,7 +206,14 @@ export class Client {
     return this.#finished(delivered)
   }
 
-  async #runNew(id: string, task: KnownTask, source: OpenInput, options: RunOptions, onProgress: OnProgress, signal: AbortSignal): Promise<RunResult> {
+  async #runNew(
+    id: string,
+    task: KnownTask,
+    source: OpenInput,
+    options: RunOptions,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<RunResult> {
     const { candidates, refusals } = await this.choose(task, { ...options, inputBytes: source.bytes }, signal)
     if (candidates.length === 0) throw nobody(refusals, options)
     for (const candidate of candidates.slice(0, MAX_TRIES)) {
@@ -188,7 +234,15 @@ export class Client {
     return (await this.#c.tables.clientJobs.get(id))?.state === 'sent'
   }
 
-  async #runOn(candidate: Candidate, id: string, task: KnownTask, source: OpenInput, refusals: Refusal[], onProgress: OnProgress, signal: AbortSignal): Promise<RunResult> {
+  async #runOn(
+    candidate: Candidate,
+    id: string,
+    task: KnownTask,
+    source: OpenInput,
+    refusals: Refusal[],
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<RunResult> {
     const { offer, price } = candidate
     onProgress({ kind: 'step', step: 'host', detail: offer.host })
     const room = await this.#parts.payer.room(offer.host, price.token, total(price), signal)
@@ -204,7 +258,12 @@ export class Client {
   }
 
   /** Who gives up waiting tells the host so: what runs meanwhile would be billed. */
-  async #waiting(work: Promise<Delivered>, session: ClientSession, id: string, signal: AbortSignal): Promise<Delivered> {
+  async #waiting(
+    work: Promise<Delivered>,
+    session: ClientSession,
+    id: string,
+    signal: AbortSignal,
+  ): Promise<Delivered> {
     const cancel = () => void session.cancel(id).catch(() => undefined) // The line is down: the host's own limits end the job.
     if (signal.aborted) cancel()
     signal.addEventListener('abort', cancel, { once: true })
@@ -257,7 +316,15 @@ async function openInput(input: RunInput, signal: AbortSignal): Promise<OpenInpu
   return { hash: toHex(hash.digest()), bytes, input: { lengthBytes: bytes, read } }
 }
 
-function newJob(id: string, task: KnownTask, source: OpenInput, channel: ChannelRecord, price: Price, refusals: readonly Refusal[], now: number): ClientJob {
+function newJob(
+  id: string,
+  task: KnownTask,
+  source: OpenInput,
+  channel: ChannelRecord,
+  price: Price,
+  refusals: readonly Refusal[],
+  now: number,
+): ClientJob {
   return {
     id,
     cid: task.cid,
@@ -304,12 +371,27 @@ export function toResult(job: ClientJob, replayed: boolean): RunResult {
     inputHash: receipt.inputHash,
     outputHash: receipt.outputHash,
     outputBytes: outcome.outputBytes,
-    price: { quoted: total(job.price).toString(), host: receipt.hostAmount.toString(), developer: receipt.developerAmount.toString(), token: job.price.token },
+    price: {
+      quoted: total(job.price).toString(),
+      host: receipt.hostAmount.toString(),
+      developer: receipt.developerAmount.toString(),
+      token: job.price.token,
+    },
     receipt: signed.signature,
     phases: outcome.phases,
     warm: outcome.warm,
     replayed,
-    ...(problem === undefined ? {} : { problem: toProblem(new MecaError(knownCode(problem.code), problem.message, problem.cure === undefined ? {} : { cure: problem.cure })) }),
+    ...(problem === undefined
+      ? {}
+      : {
+          problem: toProblem(
+            new MecaError(
+              knownCode(problem.code),
+              problem.message,
+              problem.cure === undefined ? {} : { cure: problem.cure },
+            ),
+          ),
+        }),
     ...(logTail === undefined ? {} : { logTail }),
   }
 }
@@ -323,11 +405,24 @@ function statusName(status: number): JobStatus {
 function nobody(refusals: readonly Refusal[], options: RunOptions): MecaError {
   const reasons = refusals.map(({ host, reason }) => `${host} ${reason}`).join('; ')
   const onlyPrice = refusals.length > 0 && refusals.every(({ code }) => code === 'price')
-  if (onlyPrice) return new MecaError('price_cap', `Every host costs more than the cap ${options.maxPrice}: ${reasons}`, { cure: 'raise --max-price', details: { refusals } })
+  if (onlyPrice)
+    return new MecaError('price_cap', `Every host costs more than the cap ${options.maxPrice}: ${reasons}`, {
+      cure: 'raise --max-price',
+      details: { refusals },
+    })
   if (refusals.length === 0) {
-    return new MecaError('no_host', options.host === undefined ? 'No host offers anything on this market just now' : `The host ${options.host} offers nothing just now`, { cure: 'see meca doctor: are you connected to the market?' })
+    return new MecaError(
+      'no_host',
+      options.host === undefined
+        ? 'No host offers anything on this market just now'
+        : `The host ${options.host} offers nothing just now`,
+      { cure: 'see meca doctor: are you connected to the market?' },
+    )
   }
-  return new MecaError('no_host', `No host can run this: ${reasons}`.slice(0, 3000), { cure: 'see meca quote', details: { refusals } })
+  return new MecaError('no_host', `No host can run this: ${reasons}`.slice(0, 3000), {
+    cure: 'see meca quote',
+    details: { refusals },
+  })
 }
 
 function newJobId(): string {

@@ -44,8 +44,18 @@ export type Work = {
 export type ExecuteComponents = {
   fleet: Fleet
   /** Makes sure the engine has the image, fetching what is missing. */
-  image(task: KnownTask, providers: readonly string[], signal: AbortSignal, onProgress: (p: PullProgress) => void): Promise<ImageId>
-  start(image: ImageId, plan: ReturnType<ReturnType<typeof formatOf>['plan']>, options: { name: string; runtime?: string }, signal: AbortSignal): Promise<Instance>
+  image(
+    task: KnownTask,
+    providers: readonly string[],
+    signal: AbortSignal,
+    onProgress: (p: PullProgress) => void,
+  ): Promise<ImageId>
+  start(
+    image: ImageId,
+    plan: ReturnType<ReturnType<typeof formatOf>['plan']>,
+    options: { name: string; runtime?: string },
+    signal: AbortSignal,
+  ): Promise<Instance>
   limits: { startTimeoutMs: number; fetchTimeoutMs: number; outputBytes: number }
   wallNow(): number
   now(): number
@@ -54,7 +64,12 @@ export type ExecuteComponents = {
 const NOTHING = new Uint8Array(0)
 
 /** Never throws: whatever happens is told in the execution. */
-export async function execute(c: ExecuteComponents, work: Work, hooks: ExecuteHooks, signal: AbortSignal): Promise<Execution> {
+export async function execute(
+  c: ExecuteComponents,
+  work: Work,
+  hooks: ExecuteHooks,
+  signal: AbortSignal,
+): Promise<Execution> {
   const enter = (phase: Phase) => {
     hooks.clock.enter(phase, c.now())
     hooks.onPhase(phase)
@@ -82,7 +97,12 @@ function startOf(c: ExecuteComponents, work: Work, hooks: ExecuteHooks, enter: (
     const image = await c.image(work.task, work.providers, fetchSignal, (p) => hooks.onPhase('fetching', p))
     enter('starting')
     const plan = planOf(c, work)
-    return c.start(image, plan, { name: work.name, ...(work.runtime === undefined ? {} : { runtime: work.runtime }) }, signal)
+    return c.start(
+      image,
+      plan,
+      { name: work.name, ...(work.runtime === undefined ? {} : { runtime: work.runtime }) },
+      signal,
+    )
   }
 }
 
@@ -95,7 +115,14 @@ function planOf(c: ExecuteComponents, work: Work) {
   })
 }
 
-async function run(c: ExecuteComponents, work: Work, lease: Lease, input: Uint8Array, hooks: ExecuteHooks, signal: AbortSignal): Promise<Execution> {
+async function run(
+  c: ExecuteComponents,
+  work: Work,
+  lease: Lease,
+  input: Uint8Array,
+  hooks: ExecuteHooks,
+  signal: AbortSignal,
+): Promise<Execution> {
   const startedAt = c.wallNow()
   const began = c.now()
   const stopLogs = hooks.onLog === undefined ? undefined : lease.listen(hooks.onLog)
@@ -105,7 +132,12 @@ async function run(c: ExecuteComponents, work: Work, lease: Lease, input: Uint8A
     const reply = await lease.instance.request(input, limits, signal)
     const times = ended()
     hooks.clock.enter('delivering', c.now())
-    return { status: 'answered', outcome: { httpStatus: reply.status, contentType: reply.contentType, warm: lease.warm }, output: reply.body, ...times }
+    return {
+      status: 'answered',
+      outcome: { httpStatus: reply.status, contentType: reply.contentType, warm: lease.warm },
+      output: reply.body,
+      ...times,
+    }
   } catch (error) {
     return await afterRun(reasonOf(signal, error), lease, signal, ended())
   } finally {
@@ -114,7 +146,12 @@ async function run(c: ExecuteComponents, work: Work, lease: Lease, input: Uint8A
 }
 
 /** Out of memory, a crash, a time-out, too large a reply are the task's; a lost engine is the host's. */
-async function afterRun(error: MecaError, lease: Lease, signal: AbortSignal, times: { startedAt: number; endedAt: number; runMs: number }): Promise<Execution> {
+async function afterRun(
+  error: MecaError,
+  lease: Lease,
+  signal: AbortSignal,
+  times: { startedAt: number; endedAt: number; runMs: number },
+): Promise<Execution> {
   lease.discard()
   const status = endedBy(signal) ?? (error.code === 'engine_unavailable' ? 'host_failed' : 'task_failed')
   const end = await Promise.race([lease.instance.ended, soon()])
@@ -131,7 +168,9 @@ function endedBy(signal: AbortSignal): JobStatus | undefined {
 
 function reasonOf(signal: AbortSignal, error: unknown): MecaError {
   if (!signal.aborted) return asMecaError(error)
-  return signal.reason instanceof MecaError ? signal.reason : new MecaError('cancelled', 'The job was cancelled by its client')
+  return signal.reason instanceof MecaError
+    ? signal.reason
+    : new MecaError('cancelled', 'The job was cancelled by its client')
 }
 
 /** The engine reports an end a moment after the connection broke. */
@@ -141,6 +180,18 @@ function soon(): Promise<undefined> {
 
 function failed(status: JobStatus, error: MecaError, at: number, lease: Lease | undefined): Execution {
   const { details: _, ...problem } = toProblem(error)
-  const logTail = typeof error.details?.['logTail'] === 'string' ? { logTail: error.details['logTail'].slice(-8000) } : {}
-  return { status, outcome: { problem: { ...problem, message: problem.message.slice(0, 4000) }, warm: lease?.warm ?? false, ...logTail }, output: NOTHING, startedAt: at, endedAt: at, runMs: 0 }
+  const logTail =
+    typeof error.details?.['logTail'] === 'string' ? { logTail: error.details['logTail'].slice(-8000) } : {}
+  return {
+    status,
+    outcome: {
+      problem: { ...problem, message: problem.message.slice(0, 4000) },
+      warm: lease?.warm ?? false,
+      ...logTail,
+    },
+    output: NOTHING,
+    startedAt: at,
+    endedAt: at,
+    runMs: 0,
+  }
 }

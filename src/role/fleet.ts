@@ -47,7 +47,10 @@ export class Fleet {
 
   /** What a new job could get: idle containers count as free, since they make room. */
   get free(): Resources {
-    return subtract(this.total, this.#sum((held) => held.users > 0))
+    return subtract(
+      this.total,
+      this.#sum((held) => held.users > 0),
+    )
   }
 
   get queued(): number {
@@ -65,9 +68,13 @@ export class Fleet {
   /** Throws `busy` where the job could neither start nor wait. */
   requireRoom(key: string, resources: Resources): void {
     if (this.queueFree > 0 || this.#canUse(key) || fits(resources, this.free)) return
-    throw new MecaError('busy', `${shortage(resources, this.free) ?? 'the containers of this task are full'}, and ${this.#queue.length} jobs wait already`, {
-      cure: 'try again later, or choose another host',
-    })
+    throw new MecaError(
+      'busy',
+      `${shortage(resources, this.free) ?? 'the containers of this task are full'}, and ${this.#queue.length} jobs wait already`,
+      {
+        cure: 'try again later, or choose another host',
+      },
+    )
   }
 
   /** A container that is ready. Waits in the order of arrival. */
@@ -155,7 +162,10 @@ export class Fleet {
   }
 
   #unheld(): Resources {
-    return subtract(this.total, this.#sum(() => true))
+    return subtract(
+      this.total,
+      this.#sum(() => true),
+    )
   }
 
   #sum(counts: (held: Held) => boolean): Resources {

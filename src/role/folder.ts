@@ -26,16 +26,24 @@ export async function readFolder(dir: string): Promise<Folder> {
 
 async function requireFolder(dir: string): Promise<void> {
   const info = await stat(dir).catch(() => undefined)
-  if (info === undefined) throw new MecaError('not_found', `There is no folder ${dir}`, { cure: 'give the path of a task folder; meca task init makes one' })
-  if (!info.isDirectory()) throw new MecaError('bad_input', `${dir} is not a folder`, { cure: 'give the path of a task folder' })
+  if (info === undefined)
+    throw new MecaError('not_found', `There is no folder ${dir}`, {
+      cure: 'give the path of a task folder; meca task init makes one',
+    })
+  if (!info.isDirectory())
+    throw new MecaError('bad_input', `${dir} is not a folder`, { cure: 'give the path of a task folder' })
 }
 
 async function walk(root: string, prefix: string, depth: number, files: Map<string, { bytes: number }>): Promise<void> {
-  if (depth > MAX_DEPTH) throw new MecaError('bad_input', `${join(root, prefix)} is nested deeper than ${MAX_DEPTH} folders`)
+  if (depth > MAX_DEPTH)
+    throw new MecaError('bad_input', `${join(root, prefix)} is nested deeper than ${MAX_DEPTH} folders`)
   for (const entry of await readdir(join(root, prefix), { withFileTypes: true })) {
     const path = prefix === '' ? entry.name : `${prefix}/${entry.name}`
     if (entry.isDirectory() && !SKIPPED.has(entry.name)) await walk(root, path, depth + 1, files)
     if (entry.isFile()) files.set(path, { bytes: (await stat(join(root, path))).size })
-    if (files.size > MAX_FILES) throw new MecaError('too_large', `${root} has more than ${MAX_FILES} files`, { cure: 'give the folder of the task itself' })
+    if (files.size > MAX_FILES)
+      throw new MecaError('too_large', `${root} has more than ${MAX_FILES} files`, {
+        cure: 'give the folder of the task itself',
+      })
   }
 }

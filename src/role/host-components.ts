@@ -41,6 +41,8 @@ export type HostComponents = {
   channelState(channelId: Hex, signal: AbortSignal): Promise<ChainChannel>
   /** The tariffs of a recent offer of this host, if it still stands. */
   offered(sequence: number): readonly Tariff[] | undefined
+  /** Claims what was billed on a channel; resolves to what is still unpaid. */
+  collect(channelId: Hex): Promise<bigint>
   releaseSignature(channelId: Hex, claimed: bigint): Hex
   ban(peerId: string): void
   /** Something that must stop the node, such as a store that cannot be written. */

@@ -42,7 +42,9 @@ export class InputGate {
   #checked(bytes: Uint8Array): Uint8Array {
     const { inputBytes, inputHash } = this.#record
     if (bytes.length !== inputBytes || sha256(bytes) !== inputHash) {
-      throw new MecaError('bad_input', 'The input that came with the job is not the one it promised', { cure: 'send the bytes whose sha-256 stands in the job' })
+      throw new MecaError('bad_input', 'The input that came with the job is not the one it promised', {
+        cure: 'send the bytes whose sha-256 stands in the job',
+      })
     }
     return bytes
   }
@@ -50,7 +52,12 @@ export class InputGate {
   async #wait(signal: AbortSignal): Promise<void> {
     const timer = AbortSignal.timeout(INPUT_WAIT_MS)
     const { promise, reject } = Promise.withResolvers<never>()
-    const stop = () => reject(timer.aborted ? new MecaError('timeout', `The input did not arrive within ${INPUT_WAIT_MS / 1000} s`) : signal.reason)
+    const stop = () =>
+      reject(
+        timer.aborted
+          ? new MecaError('timeout', `The input did not arrive within ${INPUT_WAIT_MS / 1000} s`)
+          : signal.reason,
+      )
     const any = AbortSignal.any([signal, timer])
     if (any.aborted) stop()
     any.addEventListener('abort', stop, { once: true })

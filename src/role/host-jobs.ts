@@ -38,19 +38,31 @@ export type JobPlan = {
   tariff: Tariff
   request: JobRequest
   inline: Uint8Array | undefined
-  session: HostSession
+  /** Undefined where the client went away meanwhile. */
+  session: HostSession | undefined
   clock: PhaseClock
 }
 
 /** What is needed to end a job, also one that a former process of this host began. */
 type Ending = { key: string; record: HostJob; tariff: Tariff; clock: PhaseClock; session: HostSession | undefined }
 
-export type LiveJob = Ending & Omit<JobPlan, 'session'> & { abort: AbortController; logs: LogLine[]; receiving: InputGate }
+export type LiveJob = Ending & JobPlan & { abort: AbortController; logs: LogLine[]; receiving: InputGate }
 
-type EndedJob = { live: Ending; receipt: Receipt; output: Uint8Array; row?: LiveRow; stage(signed: SignedReceipt): void }
+type EndedJob = {
+  live: Ending
+  receipt: Receipt
+  output: Uint8Array
+  row?: LiveRow
+  stage(signed: SignedReceipt): void
+}
 
 /** Counts for `meca host why`. */
-export type Counts = { requests: number; accepted: number; answered: number; refused: Map<string, { count: number; last: string }> }
+export type Counts = {
+  requests: number
+  accepted: number
+  answered: number
+  refused: Map<string, { count: number; last: string }>
+}
 
 export class HostJobs {
   readonly live = new Map<string, LiveJob>()
@@ -61,7 +73,12 @@ export class HostJobs {
 
   constructor(c: HostComponents) {
     this.#c = c
-    this.#outbox = new Outbox(c.domain, c.signer, (batch) => this.#write(batch), (batch) => this.#send(batch))
+    this.#outbox = new Outbox(
+      c.domain,
+      c.signer,
+      (batch) => this.#write(batch),
+      (batch) => this.#send(batch),
+    )
   }
 
   /** At start: what ran when the process ended was lost by the host, and is not charged. */
@@ -70,7 +87,10 @@ export class HostJobs {
     for await (const [key, record] of this.#c.tables.hostJobs.entries()) {
       if (record.signed !== undefined) continue
       this.#c.book.holdReservation(record.channelId, record.taskId, record.price)
-      this.#end({ key, record, tariff: NO_TARIFF, clock: new PhaseClock(this.#c.now()), session: undefined }, lostExecution(this.#c.wallNow()))
+      this.#end(
+        { key, record, tariff: NO_TARIFF, clock: new PhaseClock(this.#c.now()), session: undefined },
+        lostExecution(this.#c.wallNow()),
+      )
       lost++
     }
     await this.#outbox.idle()
@@ -83,7 +103,12 @@ export class HostJobs {
   }
 
   make(plan: JobPlan): LiveJob {
-    const live: LiveJob = { ...plan, abort: new AbortController(), logs: [], receiving: new InputGate(plan.record, plan.inline, this.#c.blobs) }
+    const live: LiveJob = {
+      ...plan,
+      abort: new AbortController(),
+      logs: [],
+      receiving: new InputGate(plan.record, plan.inline, this.#c.blobs),
+    }
     this.live.set(live.key, live)
     this.counts.requests++
     this.counts.accepted++
@@ -128,7 +153,8 @@ export class HostJobs {
 
   /** Cancels what runs and waits until every receipt is on disk. */
   async close(): Promise<void> {
-    for (const live of this.live.values()) live.abort.abort(new MecaError('engine_unavailable', 'The host is shutting down'))
+    for (const live of this.live.values())
+      live.abort.abort(new MecaError('engine_unavailable', 'The host is shutting down'))
     await Promise.allSettled(this.#running)
     await this.#outbox.idle()
   }
@@ -156,7 +182,13 @@ export class HostJobs {
 
   #teller(live: LiveJob) {
     return (phase: Phase, progress?: { doneBytes: number; totalBytes: number }) =>
-      live.session?.event(live.record.channelId, live.record.id, phase, this.#c.wallNow(), progress === undefined ? {} : { progress })
+      live.session?.event(
+        live.record.channelId,
+        live.record.id,
+        phase,
+        this.#c.wallNow(),
+        progress === undefined ? {} : { progress },
+      )
   }
 
   #log(live: LiveJob, line: LogLine): void {
@@ -179,7 +211,12 @@ export class HostJobs {
       startedAt: Math.floor(execution.startedAt),
       endedAt: Math.floor(execution.endedAt),
     }
-    const ended: EndedJob = { live, receipt, output: execution.output, stage: (signed) => this.#stage(ended, execution, signed) }
+    const ended: EndedJob = {
+      live,
+      receipt,
+      output: execution.output,
+      stage: (signed) => this.#stage(ended, execution, signed),
+    }
     if (status === 'answered') this.counts.answered++
     this.#outbox.add(ended)
   }
@@ -204,7 +241,9 @@ export class HostJobs {
 
   async #write(batch: readonly EndedJob[]): Promise<void> {
     const { hostJobs, outputs } = this.#c.tables
-    const rows = new Map(batch.flatMap(({ row }) => (row === undefined ? [] : [[`${row.channelId}/${row.taskId}`, row] as const])))
+    const rows = new Map(
+      batch.flatMap(({ row }) => (row === undefined ? [] : [[`${row.channelId}/${row.taskId}`, row] as const])),
+    )
     failpoint('host.before-result')
     await this.#c.book.commit('end', {
       rows: rows.values(),
@@ -245,8 +284,19 @@ const KEPT_LOG_LINES = 200
 const NO_TARIFF: Tariff = { token: NATIVE, perJob: 0n, perCpuSecond: 0n, perGibSecond: 0n, perGpuSecond: 0n }
 
 function lostExecution(at: number): Execution {
-  const problem = { code: 'engine_unavailable', message: 'The host was stopped while the job was under way', cure: 'run it again; nothing was charged' }
-  return { status: 'host_failed', outcome: { problem, warm: false }, output: new Uint8Array(0), startedAt: at, endedAt: at, runMs: 0 }
+  const problem = {
+    code: 'engine_unavailable',
+    message: 'The host was stopped while the job was under way',
+    cure: 'run it again; nothing was charged',
+  }
+  return {
+    status: 'host_failed',
+    outcome: { problem, warm: false },
+    output: new Uint8Array(0),
+    startedAt: at,
+    endedAt: at,
+    runMs: 0,
+  }
 }
 
 function toBase64(bytes: Uint8Array): string {

@@ -2,7 +2,7 @@
  * Where a host takes money in: a client's vouchers, checked the cheap way first, so that a flood of bad ones costs
  * little. A voucher counts from the moment it is staged in the book; the caller writes it down before any work.
  */
-import { covers, sum, withVoucher, ZERO } from '../core/ledger.ts'
+import { covers, requireClaimable, sum, withVoucher, ZERO } from '../core/ledger.ts'
 import type { Totals } from '../core/ledger.ts'
 import { MecaError } from '../core/errors.ts'
 import type { ChannelRecord } from '../core/records.ts'
@@ -17,9 +17,19 @@ import type { KnownTask } from './tasks.ts'
 export type SignedVoucher = Totals & { taskId: Hex; signature: Hex }
 
 /** Stages the row with this voucher; undefined where it changes nothing. Throws `payment`. */
-export function takeVoucher(domain: Domain, book: Book, channel: ChannelRecord, voucher: SignedVoucher, task: KnownTask): LiveRow | undefined {
+export function takeVoucher(
+  domain: Domain,
+  book: Book,
+  channel: ChannelRecord,
+  voucher: SignedVoucher,
+  task: KnownTask,
+): LiveRow | undefined {
   const before = book.row(channel.channelId, voucher.taskId) ?? newRow(channel.channelId, task)
-  const totals: Totals = { jobs: voucher.jobs, hostAmount: voucher.hostAmount, developerAmount: voucher.developerAmount }
+  const totals: Totals = {
+    jobs: voucher.jobs,
+    hostAmount: voucher.hostAmount,
+    developerAmount: voucher.developerAmount,
+  }
   const after = withVoucher(before, totals)
   if (after === before) return undefined
   checkFee(voucher, task, channel)
@@ -40,9 +50,18 @@ export function takeVoucher(domain: Domain, book: Book, channel: ChannelRecord, 
  * Stages a voucher over what was billed at some moment, which a client sends now and then. With it the host claims no
  * more than it billed. One that says more than was billed, or less than the last one, is ignored.
  */
-export function takeExact(domain: Domain, book: Book, channel: ChannelRecord, voucher: SignedVoucher): LiveRow | undefined {
+export function takeExact(
+  domain: Domain,
+  book: Book,
+  channel: ChannelRecord,
+  voucher: SignedVoucher,
+): LiveRow | undefined {
   const row = book.row(channel.channelId, voucher.taskId)
-  const totals: Totals = { jobs: voucher.jobs, hostAmount: voucher.hostAmount, developerAmount: voucher.developerAmount }
+  const totals: Totals = {
+    jobs: voucher.jobs,
+    hostAmount: voucher.hostAmount,
+    developerAmount: voucher.developerAmount,
+  }
   if (row === undefined || !covers(row.billed, totals)) return undefined
   if (row.exact !== undefined && !covers(totals, row.exact.totals)) return undefined
   checkSignature(domain, channel, voucher)
@@ -64,20 +83,22 @@ function newRow(channelId: Hex, task: KnownTask): LiveRow {
   }
 }
 
-/** The contract skips a row that pays the developer less than its jobs are worth, so the host must refuse it first. */
 function checkFee(voucher: SignedVoucher, task: KnownTask, channel: ChannelRecord): void {
-  const due = BigInt(voucher.jobs) * task.entry.fee
-  if (voucher.developerAmount < due) {
-    throw new MecaError('payment', `The voucher pays the developer ${voucher.developerAmount} for ${voucher.jobs} jobs, due are ${due}`)
-  }
+  requireClaimable(voucher, task.entry.fee)
   if (task.entry.token !== channel.terms.token) {
     const name = (token: Hex) => (token === NATIVE ? 'the native currency' : token)
-    throw new MecaError('payment', `The task is sold in ${name(task.entry.token)}, the channel holds ${name(channel.terms.token)}`)
+    throw new MecaError(
+      'payment',
+      `The task is sold in ${name(task.entry.token)}, the channel holds ${name(channel.terms.token)}`,
+    )
   }
 }
 
 function checkSignature(domain: Domain, channel: ChannelRecord, voucher: SignedVoucher): void {
-  if (recover(voucherDigest(domain, { ...voucher, channelId: channel.channelId }), voucher.signature) !== channel.terms.signer) {
+  if (
+    recover(voucherDigest(domain, { ...voucher, channelId: channel.channelId }), voucher.signature) !==
+    channel.terms.signer
+  ) {
     throw new MecaError('payment', `The voucher is not signed by the channel's signer ${channel.terms.signer}`, {
       cure: 'sign with the key that the channel names',
     })

@@ -33,6 +33,8 @@ export class Host {
   readonly jobs: HostJobs
   readonly #c: HostComponents
   readonly #sessions = new Set<HostSession>()
+  /** Jobs whose task is still being looked up: they are neither known nor unknown, and whoever asks gets the answer. */
+  readonly #arriving = new Map<string, HostSession>()
   #draining = false
 
   constructor(c: HostComponents) {
@@ -76,7 +78,9 @@ export class Host {
   /** Throws `unauthorized` where this peer has said hello for the channel on no connection that is still there. */
   requireSession(peerId: string, channelId: Hex): void {
     if ([...this.#sessions].some((session) => session.peerId === peerId && session.channels.has(channelId))) return
-    throw new MecaError('unauthorized', `No hello for channel ${channelId} came from this peer`, { cure: 'say hello first' })
+    throw new MecaError('unauthorized', `No hello for channel ${channelId} came from this peer`, {
+      cure: 'say hello first',
+    })
   }
 
   async #handle(session: HostSession, frame: Frame): Promise<void> {
@@ -106,8 +110,7 @@ export class Host {
       if (channel.state !== 'open') {
         throw new MecaError('payment', `The channel is ${channel.state}`, { cure: 'open another channel' })
       }
-      session.channels.add(channelId)
-      session.send(FRAME.welcome, { channelId, rows: this.#c.book.rowsOf(channelId).map(welcomeRow) })
+      session.welcome(channelId, this.#c.book.rowsOf(channelId).map(welcomeRow))
     } catch (error) {
       session.refused(channelId, undefined, error)
       throw error
@@ -116,14 +119,21 @@ export class Host {
 
   #checkHello(session: HostSession, channelId: Hex, { terms, issuedAt, signature }: ClientMessage<'hello'>): void {
     const { policy, domain, signer, peerId, wallNow } = this.#c
-    if (terms.host !== signer.address) throw new MecaError('bad_input', `The channel is for ${terms.host}, this is ${signer.address}`)
-    if (!policy.tariffs.some((t) => t.token === terms.token)) throw new MecaError('refused', `The token ${terms.token} is not taken here`)
+    if (terms.host !== signer.address)
+      throw new MecaError('bad_input', `The channel is for ${terms.host}, this is ${signer.address}`)
+    if (!policy.tariffs.some((t) => t.token === terms.token))
+      throw new MecaError('refused', `The token ${terms.token} is not taken here`)
     if (terms.closeDelaySeconds < policy.minCloseDelaySeconds) {
-      throw new MecaError('refused', `The channel's close delay is ${terms.closeDelaySeconds} s, at least ${policy.minCloseDelaySeconds} s are needed to claim in time`)
+      throw new MecaError(
+        'refused',
+        `The channel's close delay is ${terms.closeDelaySeconds} s, at least ${policy.minCloseDelaySeconds} s are needed to claim in time`,
+      )
     }
-    if (Math.abs(wallNow() - issuedAt) > MAX_HELLO_AGE_MS) throw new MecaError('unauthorized', 'The hello is too old, or a clock is wrong', { cure: 'set the clock' })
+    if (Math.abs(wallNow() - issuedAt) > MAX_HELLO_AGE_MS)
+      throw new MecaError('unauthorized', 'The hello is too old, or a clock is wrong', { cure: 'set the clock' })
     const digest = sessionDigest(domain, { channelId, clientPeer: session.peerId, hostPeer: peerId, issuedAt })
-    if (recover(digest, signature) !== terms.signer) throw new MecaError('unauthorized', `The hello is not signed by the channel's signer ${terms.signer}`)
+    if (recover(digest, signature) !== terms.signer)
+      throw new MecaError('unauthorized', `The hello is not signed by the channel's signer ${terms.signer}`)
   }
 
   /** The channel as the chain has it now, written down. */
@@ -134,24 +144,49 @@ export class Host {
       channelId,
       side: 'host',
       terms,
-      state: state.closed ? 'closed' : state.closesAt > 0 ? 'closing' : 'open',
+      // Nothing reopens a channel: one that was released here may be ended by its client at any moment.
+      state: state.closed ? 'closed' : state.closesAt > 0 || old?.state === 'closing' ? 'closing' : 'open',
       deposit: state.deposit,
       claimed: state.claimed,
       closesAt: state.closesAt,
       createdAt: old?.createdAt ?? this.#c.wallNow(),
     }
     if (state.deposit === 0n && !state.closed) {
-      throw new MecaError('payment', `The channel ${channelId} has no deposit that ${this.#c.confirmations} confirmations stand behind`, { cure: 'open it, or wait for its confirmation' })
+      throw new MecaError(
+        'payment',
+        `The channel ${channelId} has no deposit that ${this.#c.confirmations} confirmations stand behind`,
+        { cure: 'open it, or wait for its confirmation' },
+      )
     }
     this.#c.book.stageChannel(channel)
     await this.#c.book.commit('channel', { channels: [channel] })
     return channel
   }
 
-  async #submit(session: HostSession, message: ClientMessage<'submit'>, attachments: readonly Uint8Array[]): Promise<void> {
+  async #submit(
+    session: HostSession,
+    message: ClientMessage<'submit'>,
+    attachments: readonly Uint8Array[],
+  ): Promise<void> {
     session.require(message.channelId)
-    const tasks = await this.#tasksOf(message, session)
-    let channel = this.#channel(message.channelId)
+    const channel = this.#channel(message.channelId)
+    const keys = message.jobs.map(({ id }) => hostJobKey(channel.terms.client, id))
+    for (const key of keys) this.#arriving.set(key, session)
+    try {
+      await this.#submitArrived(message, attachments, channel)
+    } finally {
+      for (const key of keys) this.#arriving.delete(key)
+    }
+  }
+
+  async #submitArrived(
+    message: ClientMessage<'submit'>,
+    attachments: readonly Uint8Array[],
+    known: ChannelRecord,
+  ): Promise<void> {
+    let channel = known
+    const askedBy = (id: string) => this.#arriving.get(hostJobKey(channel.terms.client, id))
+    const tasks = await this.#tasksOf(message, askedBy)
     if (this.#vouchedAfter(message) > channel.deposit) channel = await this.#refreshed(channel.channelId, channel.terms)
     const rows = new Map<Hex, LiveRow>()
     const badVouchers = this.#takeVouchers(message, channel, tasks, rows)
@@ -159,11 +194,11 @@ export class Host {
     for (const request of message.jobs) {
       try {
         const task = badVouchers.get(request.task) ?? tasks.get(request.task)
-        const live = this.#admit(session, channel, request, task, attachments, rows)
+        const live = this.#admit(askedBy(request.id), channel, request, task, attachments, rows)
         if (live !== undefined) admitted.push(live)
       } catch (error) {
         this.jobs.countRefusal(error)
-        session.refused(channel.channelId, request.id, error)
+        askedBy(request.id)?.refused(channel.channelId, request.id, error)
       }
     }
     await this.#writeAdmitted(rows, admitted)
@@ -171,13 +206,16 @@ export class Host {
   }
 
   /** The tasks named, each loaded or the reason why it could not be. */
-  async #tasksOf(message: ClientMessage<'submit'>, session: HostSession): Promise<Map<string, KnownTask | MecaError>> {
+  async #tasksOf(
+    message: ClientMessage<'submit'>,
+    askedBy: (id: string) => HostSession | undefined,
+  ): Promise<Map<string, KnownTask | MecaError>> {
     const tasks = new Map<string, KnownTask | MecaError>()
     for (const { task: cid, id, providers } of message.jobs) {
       if (tasks.has(cid)) continue
       let task: KnownTask | MecaError | undefined = this.#c.tasks.cached(cid)
       if (task === undefined) {
-        session.event(message.channelId, id, 'queued', this.#c.wallNow())
+        askedBy(id)?.event(message.channelId, id, 'queued', this.#c.wallNow())
         task = await this.#c.tasks.get(cid, this.#c.signal, providers).catch((error: unknown) => asRefusal(cid, error))
       }
       tasks.set(cid, task)
@@ -193,9 +231,16 @@ export class Host {
     }, book.vouchedOn(message.channelId))
   }
 
-  #takeVouchers(message: ClientMessage<'submit'>, channel: ChannelRecord, tasks: Map<string, KnownTask | MecaError>, rows: Map<Hex, LiveRow>): Map<string, MecaError> {
+  #takeVouchers(
+    message: ClientMessage<'submit'>,
+    channel: ChannelRecord,
+    tasks: Map<string, KnownTask | MecaError>,
+    rows: Map<Hex, LiveRow>,
+  ): Map<string, MecaError> {
     const bad = new Map<string, MecaError>()
-    const byId = new Map([...tasks.values()].flatMap((task) => (task instanceof MecaError ? [] : [[task.taskId, task] as const])))
+    const byId = new Map(
+      [...tasks.values()].flatMap((task) => (task instanceof MecaError ? [] : [[task.taskId, task] as const])),
+    )
     for (const voucher of message.vouchers) {
       const task = byId.get(voucher.taskId)
       if (task === undefined) continue
@@ -211,20 +256,30 @@ export class Host {
   }
 
   /** Stages the job; undefined where its id is known, which is answered from what is stored or still runs. */
-  #admit(session: HostSession, channel: ChannelRecord, request: JobRequest, task: KnownTask | MecaError | undefined, attachments: readonly Uint8Array[], rows: Map<Hex, LiveRow>): LiveJob | undefined {
+  #admit(
+    session: HostSession | undefined,
+    channel: ChannelRecord,
+    request: JobRequest,
+    task: KnownTask | MecaError | undefined,
+    attachments: readonly Uint8Array[],
+    rows: Map<Hex, LiveRow>,
+  ): LiveJob | undefined {
     const key = hostJobKey(channel.terms.client, request.id)
     const known = this.jobs.find(key)
     if (known !== undefined) {
       if (known.inputHash !== request.inputHash || known.cid !== request.task) {
-        throw new MecaError('job_conflict', `The job id ${request.id} was used for another input or task`, { cure: 'choose another id' })
+        throw new MecaError('job_conflict', `The job id ${request.id} was used for another input or task`, {
+          cure: 'choose another id',
+        })
       }
-      this.jobs.replay(session, known)
+      if (session !== undefined) this.jobs.replay(session, known)
       return undefined
     }
     if (task === undefined) throw new MecaError('internal', 'a job without its task')
     if (task instanceof MecaError) throw task
     if (this.#draining) throw new MecaError('busy', 'The host is draining: it ends what it has and takes nothing new')
-    if (channel.state !== 'open') throw new MecaError('payment', `The channel is ${channel.state}`, { cure: 'open another channel' })
+    if (channel.state !== 'open')
+      throw new MecaError('payment', `The channel is ${channel.state}`, { cure: 'open another channel' })
     const { domain, signer, policy, offered, wallNow } = this.#c
     checkRequest({ domain, host: signer.address, policy, offered, now: wallNow() }, request, task)
     this.#c.fleet.requireRoom(poolKey(task, request, channel), request.resources)
@@ -265,7 +320,9 @@ export class Host {
     session.require(message.channelId)
     const channel = this.#channel(message.channelId)
     const rows = message.vouchers.flatMap((voucher) => takeExact(this.#c.domain, this.#c.book, channel, voucher) ?? [])
-    const acks = message.ids.map((id) => this.#c.tables.acks.put(hostJobKey(channel.terms.client, id), this.#c.wallNow()))
+    const acks = message.ids.map((id) =>
+      this.#c.tables.acks.put(hostJobKey(channel.terms.client, id), this.#c.wallNow()),
+    )
     if (rows.length > 0) await this.#c.book.commit('exact', { rows, also: acks })
     else if (acks.length > 0) await this.#c.store.commit({ rows: acks })
   }
@@ -274,9 +331,15 @@ export class Host {
     session.require(message.channelId)
     const channel = this.#channel(message.channelId)
     for (const id of message.ids) {
-      const known = this.jobs.find(hostJobKey(channel.terms.client, id))
-      if (known === undefined) {
-        session.refused(message.channelId, id, new MecaError('not_found', `The job ${id} never arrived here`, { cure: 'send it again' }))
+      const key = hostJobKey(channel.terms.client, id)
+      const known = this.jobs.find(key)
+      if (known === undefined && this.#arriving.has(key)) this.#arriving.set(key, session)
+      else if (known === undefined) {
+        session.refused(
+          message.channelId,
+          id,
+          new MecaError('not_found', `The job ${id} never arrived here`, { cure: 'send it again' }),
+        )
       } else this.jobs.replay(session, known)
     }
     return Promise.resolve()
@@ -288,15 +351,26 @@ export class Host {
     return Promise.resolve()
   }
 
-  /** The host's word that what was billed is all it wants: with it the client ends the channel at once. */
+  /**
+   * The host's word that it has all it wants: with it the client ends the channel at once. What was billed is collected
+   * first, so that the word is given for nothing that is still owed; nothing new is taken on the channel after it.
+   */
   async #release(session: HostSession, { channelId }: ClientMessage<'release'>): Promise<void> {
     session.require(channelId)
     try {
-      if (this.jobs.runningOn(channelId) > 0) throw new MecaError('busy', 'Jobs of this channel are still under way', { cure: 'wait for them, or cancel them' })
+      if (this.jobs.runningOn(channelId) > 0)
+        throw new MecaError('busy', 'Jobs of this channel are still under way', {
+          cure: 'wait for them, or cancel them',
+        })
       const channel: ChannelRecord = { ...this.#channel(channelId), state: 'closing' }
-      const claimed = this.#c.book.rowsOf(channelId).reduce((all, row) => all + sum(row.billed), 0n)
       this.#c.book.stageChannel(channel)
-      await this.#c.book.commit('release', { channels: [channel], body: { channelId, claimed } })
+      await this.#c.book.commit('release', { channels: [channel] })
+      const unpaid = await this.#c.collect(channelId)
+      if (unpaid > 0n)
+        throw new MecaError('payment', `${unpaid} was billed and no voucher says so exactly`, {
+          cure: 'send vouchers over what was billed, then ask again',
+        })
+      const { claimed } = await this.#c.channelState(channelId, this.#c.signal)
       session.send(FRAME.released, { channelId, claimed, signature: this.#c.releaseSignature(channelId, claimed) })
     } catch (error) {
       session.refused(channelId, undefined, error)
@@ -332,7 +406,12 @@ function record(channel: ChannelRecord, task: KnownTask, request: JobRequest, ac
 }
 
 function welcomeRow(row: LiveRow) {
-  return { taskId: row.taskId, vouched: totalsToWire(row.vouched), billed: totalsToWire(row.billed), signature: row.vouchedSignature }
+  return {
+    taskId: row.taskId,
+    vouched: totalsToWire(row.vouched),
+    billed: totalsToWire(row.billed),
+    signature: row.vouchedSignature,
+  }
 }
 
 function asRefusal(cid: string, error: unknown): MecaError {

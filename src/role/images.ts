@@ -21,7 +21,12 @@ export type ImagesComponents = {
   remember(cid: string): Promise<void>
 }
 
-type Fetching = { done: Promise<ImageId>; listeners: Set<(p: PullProgress) => void>; waiting: number; abort: AbortController }
+type Fetching = {
+  done: Promise<ImageId>
+  listeners: Set<(p: PullProgress) => void>
+  waiting: number
+  abort: AbortController
+}
 
 export class Images {
   readonly #c: ImagesComponents
@@ -40,7 +45,12 @@ export class Images {
   }
 
   /** Makes sure that the engine has the image. Throws `ipfs_unreachable`, `invalid_task`, `too_large`, `engine_unavailable`. */
-  async ensure(task: KnownTask, providers: readonly string[], signal: AbortSignal, onProgress: (p: PullProgress) => void): Promise<ImageId> {
+  async ensure(
+    task: KnownTask,
+    providers: readonly string[],
+    signal: AbortSignal,
+    onProgress: (p: PullProgress) => void,
+  ): Promise<ImageId> {
     const { id } = task.manifest.image
     if (await this.#c.engine.has(id, signal)) {
       await this.#note(task.cid)
@@ -72,17 +82,26 @@ export class Images {
     return fetching
   }
 
-  async #fetch({ cid, manifest }: KnownTask, providers: readonly string[], signal: AbortSignal, tell: (p: PullProgress) => void): Promise<ImageId> {
+  async #fetch(
+    { cid, manifest }: KnownTask,
+    providers: readonly string[],
+    signal: AbortSignal,
+    tell: (p: PullProgress) => void,
+  ): Promise<ImageId> {
     const { ipfs, engine, registry, verify, maxImageBytes } = this.#c
     if (manifest.image.bytes > maxImageBytes) {
       throw new MecaError('too_large', `The image has ${manifest.image.bytes} bytes, this host takes ${maxImageBytes}`)
     }
-    const onProgress = (p: FetchProgress) => tell({ layer: cid, status: 'fetching', doneBytes: p.localBytes, totalBytes: p.totalBytes })
+    const onProgress = (p: FetchProgress) =>
+      tell({ layer: cid, status: 'fetching', doneBytes: p.localBytes, totalBytes: p.totalBytes })
     await ipfs.fetch(`${cid}/image`, { signal, maxBytes: maxImageBytes, providers, onProgress })
     const read: ReadFile = (path, options) => ipfs.cat(`${cid}/image/${path}`, options)
     const image = await verify(read, signal)
     if (image.manifestDigest !== manifest.image.manifest || image.imageId !== manifest.image.id) {
-      throw new MecaError('invalid_task', `The package names the image ${manifest.image.id}, its layout holds ${image.imageId}`)
+      throw new MecaError(
+        'invalid_task',
+        `The package names the image ${manifest.image.id}, its layout holds ${image.imageId}`,
+      )
     }
     const allowed = registry.allow(cid, image)
     try {

@@ -62,7 +62,8 @@ export class Market {
 
   #dropFirstToExpire(): void {
     let first: Heard | undefined
-    for (const heard of this.#heard.values()) if (first === undefined || heard.offer.expiresAt < first.offer.expiresAt) first = heard
+    for (const heard of this.#heard.values())
+      if (first === undefined || heard.offer.expiresAt < first.offer.expiresAt) first = heard
     if (first !== undefined) this.#heard.delete(first.offer.host)
   }
 }

@@ -3,19 +3,25 @@ import { MecaError } from '../core/errors.ts'
 import { sum } from '../core/ledger.ts'
 import type { Totals } from '../core/ledger.ts'
 import type { ChannelRecord } from '../core/records.ts'
-import { voucherDigest } from '../core/typed.ts'
-import type { Domain } from '../core/typed.ts'
 import type { Signer } from '../core/signature.ts'
 import type { Hex } from '../core/units.ts'
-import type { ChannelRow, ChannelSummary, ClaimReport, MoneyApi, ReconcileReport, TokenInfo, WalletInfo, WithdrawReport } from './api.ts'
+import type {
+  ChannelRow,
+  ChannelSummary,
+  ClaimReport,
+  MoneyApi,
+  ReconcileReport,
+  TokenInfo,
+  WalletInfo,
+  WithdrawReport,
+} from './api.ts'
 import type { Book, LiveRow } from './book.ts'
 import type { Client } from './client.ts'
 import type { Payer } from './payer.ts'
-import type { ClaimGroup, Settler } from './settle.ts'
+import type { Settler } from './settle.ts'
 import type { ChainChannel } from './host-components.ts'
 
 export type MoneyComponents = {
-  domain: Domain
   signer: Signer
   clientBook: Book
   /** Absent where this node is no host. */
@@ -29,10 +35,13 @@ export type MoneyComponents = {
     balance(token: Hex, signal: AbortSignal): Promise<bigint>
     /** Everything that `withdraw` would bring for this node's address: a host's, a client's and a developer's. */
     credit(token: Hex, signal: AbortSignal): Promise<bigint>
-    withdraw(token: Hex, signal: AbortSignal): Promise<{ tx: Hex; gasUsed: bigint; to: Hex; amount: bigint } | undefined>
+    withdraw(
+      token: Hex,
+      signal: AbortSignal,
+    ): Promise<{ tx: Hex; gasUsed: bigint; to: Hex; amount: bigint } | undefined>
     startClose(terms: ChannelRecord['terms'], signal: AbortSignal): Promise<void>
     finishClose(terms: ChannelRecord['terms'], signal: AbortSignal): Promise<void>
-    end(group: ClaimGroup, release: { claimed: bigint; hostSignature: Hex }, signal: AbortSignal): Promise<void>
+    release(terms: ChannelRecord['terms'], claimed: bigint, hostSignature: Hex, signal: AbortSignal): Promise<void>
   }
 }
 
@@ -79,15 +88,12 @@ export class Money implements MoneyApi {
   /** With the host's word in one transaction; without it by the delay that the channel names. */
   async #leave(channel: ChannelRecord, signal: AbortSignal): Promise<void> {
     try {
-      const session = this.#c.client.session(channel)
-      const { claimed, signature } = await session.release(signal)
-      const rows = this.#c.clientBook.rowsOf(channel.channelId).filter((row) => sum(row.billed) > 0n)
-      if (claimed !== rows.reduce((all, row) => all + sum(row.billed), 0n)) {
-        throw new MecaError('not_verified', `The host counts ${claimed} as billed, this node counts another sum`)
-      }
-      await this.#c.chain.end({ terms: channel.terms, rows: rows.map((row) => this.#exact(row)) }, { claimed, hostSignature: signature }, signal)
+      const { claimed, signature } = await this.#c.client.session(channel).release(signal)
+      await this.#c.chain.release(channel.terms, claimed, signature, signal)
     } catch (error) {
-      const away = error instanceof MecaError && ['peer_unreachable', 'busy', 'refused', 'payment', 'not_verified', 'timeout'].includes(error.code)
+      const away =
+        error instanceof MecaError &&
+        ['peer_unreachable', 'busy', 'refused', 'payment', 'unauthorized', 'timeout'].includes(error.code)
       if (!away) throw error
       await this.#c.chain.startClose(channel.terms, signal)
     }
@@ -98,14 +104,12 @@ export class Money implements MoneyApi {
     else await this.#leave(channel, signal)
   }
 
-  #exact({ channelId, taskId, billed }: LiveRow) {
-    const signature = this.#c.signer.sign(voucherDigest(this.#c.domain, { channelId, taskId, ...billed }))
-    return { taskId, ...billed, signature }
-  }
-
   async claim(options: { channel?: Hex }): Promise<ClaimReport> {
     const host = this.#c.host
-    if (host === undefined) throw new MecaError('bad_input', 'This node is no host, so nobody vouched for anything to it', { cure: "give --home of a host's home folder" })
+    if (host === undefined)
+      throw new MecaError('bad_input', 'This node is no host, so nobody vouched for anything to it', {
+        cure: "give --home of a host's home folder",
+      })
     const claims = await host.settler.claim(options.channel)
     const [first] = claims
     return {
@@ -132,10 +136,21 @@ export class Money implements MoneyApi {
       const rows = book.rowsOf(channel.channelId)
       for (const row of rows) {
         const lane = await this.#c.chain.lane(channel.channelId, row.taskId, signal)
-        lines.push(line(channel, row, 'host', row.billed.hostAmount, lane.hostAmount), line(channel, row, 'developer', row.billed.developerAmount, lane.developerAmount))
+        lines.push(
+          line(channel, row, 'host', row.billed.hostAmount, lane.hostAmount),
+          line(channel, row, 'developer', row.billed.developerAmount, lane.developerAmount),
+        )
       }
       const paid = rows.length === 0 ? 0n : await this.#lanesSum(channel.channelId, rows, signal)
-      lines.push({ channel: channel.channelId, task: NO_TASK, what: 'paid out of the deposit', ledger: paid.toString(), chain: state.claimed.toString(), difference: (paid - state.claimed).toString(), ok: paid === state.claimed })
+      lines.push({
+        channel: channel.channelId,
+        task: NO_TASK,
+        what: 'paid out of the deposit',
+        ledger: paid.toString(),
+        chain: state.claimed.toString(),
+        difference: (paid - state.claimed).toString(),
+        ok: paid === state.claimed,
+      })
     }
     return { ok: lines.every(({ ok }) => ok), lines }
   }
@@ -151,12 +166,17 @@ export class Money implements MoneyApi {
   }
 
   #locked(token: Hex): bigint {
-    return [...this.#c.clientBook.channels.values()].filter((c) => c.terms.token === token && c.state !== 'closed').reduce((all, c) => all + c.deposit - c.claimed, 0n)
+    return [...this.#c.clientBook.channels.values()]
+      .filter((c) => c.terms.token === token && c.state !== 'closed')
+      .reduce((all, c) => all + c.deposit - c.claimed, 0n)
   }
 
   #clientChannel(channelId: Hex): ChannelRecord {
     const channel = this.#c.clientBook.channels.get(channelId)
-    if (channel === undefined) throw new MecaError('not_found', `This node has no channel ${channelId} as a client`, { cure: 'see meca channel list' })
+    if (channel === undefined)
+      throw new MecaError('not_found', `This node has no channel ${channelId} as a client`, {
+        cure: 'see meca channel list',
+      })
     return channel
   }
 
@@ -170,10 +190,24 @@ export class Money implements MoneyApi {
 const NO_TASK: Hex = `0x${'00'.repeat(32)}`
 
 /** What the chain paid may lag behind what was billed, and may never be more than that. */
-function line(channel: ChannelRecord, row: LiveRow, what: string, billed: bigint, paid: bigint): ReconcileReport['lines'][number] {
+function line(
+  channel: ChannelRecord,
+  row: LiveRow,
+  what: string,
+  billed: bigint,
+  paid: bigint,
+): ReconcileReport['lines'][number] {
   const difference = billed - paid
   const ok = channel.state === 'closed' ? difference === 0n : difference >= 0n
-  return { channel: channel.channelId, task: row.taskId, what, ledger: billed.toString(), chain: paid.toString(), difference: difference.toString(), ok }
+  return {
+    channel: channel.channelId,
+    task: row.taskId,
+    what,
+    ledger: billed.toString(),
+    chain: paid.toString(),
+    difference: difference.toString(),
+    ok,
+  }
 }
 
 function summary(channel: ChannelRecord, book: Book): ChannelSummary {
@@ -191,12 +225,25 @@ function summary(channel: ChannelRecord, book: Book): ChannelSummary {
     vouched: vouched.toString(),
     billed: rows.reduce((all, row) => all + sum(row.billed), 0n).toString(),
     claimed: channel.claimed.toString(),
-    refundable: (channel.state === 'closed' ? 0n : channel.deposit - (vouched > channel.claimed ? vouched : channel.claimed)).toString(),
+    refundable: (channel.state === 'closed'
+      ? 0n
+      : channel.deposit - (vouched > channel.claimed ? vouched : channel.claimed)
+    ).toString(),
     rows: rows.map(rowSummary),
   }
 }
 
 function rowSummary(row: LiveRow): ChannelRow {
-  const plain = ({ jobs, hostAmount, developerAmount }: Totals) => ({ jobs, host: hostAmount.toString(), developer: developerAmount.toString() })
-  return { task: row.taskId, cid: row.cid, vouched: plain(row.vouched), billed: plain(row.billed), claimed: plain(row.claimed) }
+  const plain = ({ jobs, hostAmount, developerAmount }: Totals) => ({
+    jobs,
+    host: hostAmount.toString(),
+    developer: developerAmount.toString(),
+  })
+  return {
+    task: row.taskId,
+    cid: row.cid,
+    vouched: plain(row.vouched),
+    billed: plain(row.billed),
+    claimed: plain(row.claimed),
+  }
 }

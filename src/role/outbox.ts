@@ -21,7 +21,12 @@ export class Outbox<E extends Ended> {
   readonly #write: (batch: readonly E[]) => Promise<void>
   readonly #send: (batch: readonly E[]) => void
 
-  constructor(domain: Domain, signer: Signer, write: (batch: readonly E[]) => Promise<void>, send: (batch: readonly E[]) => void) {
+  constructor(
+    domain: Domain,
+    signer: Signer,
+    write: (batch: readonly E[]) => Promise<void>,
+    send: (batch: readonly E[]) => void,
+  ) {
     this.#domain = domain
     this.#signer = signer
     this.#write = write
@@ -48,7 +53,11 @@ export class Outbox<E extends Ended> {
   }
 
   async #flush(batch: readonly E[]): Promise<void> {
-    const signed = signReceipts(this.#domain, this.#signer, batch.map((ended) => ended.receipt))
+    const signed = signReceipts(
+      this.#domain,
+      this.#signer,
+      batch.map((ended) => ended.receipt),
+    )
     batch.forEach((ended, i) => {
       const own = signed[i]
       if (own !== undefined) ended.stage(own)

@@ -32,7 +32,10 @@ export class Payer {
     const ready = this.#find(host, token, need)
     if (ready !== undefined) return Promise.resolve(this.#promise(ready, need))
     return this.#inTurn(`${host}/${token}`, async () => {
-      const channel = this.#find(host, token, need) ?? (await this.#grow(host, token, need, signal)) ?? (await this.open(host, token, this.#deposit(need), need, signal))
+      const channel =
+        this.#find(host, token, need) ??
+        (await this.#grow(host, token, need, signal)) ??
+        (await this.open(host, token, this.#deposit(need), need, signal))
       return this.#promise(channel, need)
     })
   }
@@ -41,9 +44,25 @@ export class Payer {
   async open(host: Hex, token: Hex, deposit: bigint, need: bigint, signal: AbortSignal): Promise<ChannelRecord> {
     const { signer, spending, domain, chain } = this.#c
     const amount = await this.#affordable(token, deposit, need, signal)
-    const terms: ChannelTerms = { client: signer.address, signer: signer.address, host, token, closeDelaySeconds: spending.closeDelaySeconds, salt: this.#c.randomSalt() }
+    const terms: ChannelTerms = {
+      client: signer.address,
+      signer: signer.address,
+      host,
+      token,
+      closeDelaySeconds: spending.closeDelaySeconds,
+      salt: this.#c.randomSalt(),
+    }
     const channelId = channelIdOf(domain, terms)
-    const opening: ChannelRecord = { channelId, side: 'client', terms, state: 'opening', deposit: 0n, claimed: 0n, closesAt: 0, createdAt: this.#c.wallNow() }
+    const opening: ChannelRecord = {
+      channelId,
+      side: 'client',
+      terms,
+      state: 'opening',
+      deposit: 0n,
+      claimed: 0n,
+      closesAt: 0,
+      createdAt: this.#c.wallNow(),
+    }
     await this.#write('opening', opening)
     failpoint('client.channel-intent')
     await chain.open(terms, amount, signal)
@@ -81,7 +100,9 @@ export class Payer {
   }
 
   #openWith(host: Hex, token: Hex): ChannelRecord[] {
-    return [...this.#c.book.channels.values()].filter((c) => c.state === 'open' && c.terms.host === host && c.terms.token === token)
+    return [...this.#c.book.channels.values()].filter(
+      (c) => c.state === 'open' && c.terms.host === host && c.terms.token === token,
+    )
   }
 
   #free(channel: ChannelRecord): bigint {
@@ -99,7 +120,9 @@ export class Payer {
   #deposit(need: bigint): bigint {
     const { depositJobs, depositCap } = this.#c.spending
     if (need > depositCap) {
-      throw new MecaError('price_cap', `The job can cost ${need}, the cap on a deposit is ${depositCap}`, { cure: 'raise client.depositCap' })
+      throw new MecaError('price_cap', `The job can cost ${need}, the cap on a deposit is ${depositCap}`, {
+        cure: 'raise client.depositCap',
+      })
     }
     const wanted = need * BigInt(depositJobs)
     return wanted > depositCap ? depositCap : wanted
@@ -110,10 +133,14 @@ export class Payer {
     const balance = await this.#c.chain.balance(token, signal)
     const spendable = token === NATIVE ? balance - GAS_RESERVE_WEI : balance
     if (spendable < need) {
-      throw new MecaError('insufficient_funds', `The wallet ${this.#c.signer.address} has ${balance} of ${token === NATIVE ? 'the native currency' : token}, the job needs ${need}${token === NATIVE ? ' and some gas' : ''}`, {
-        cure: `send funds to ${this.#c.signer.address}`,
-        details: { balance: balance.toString(), need: need.toString() },
-      })
+      throw new MecaError(
+        'insufficient_funds',
+        `The wallet ${this.#c.signer.address} has ${balance} of ${token === NATIVE ? 'the native currency' : token}, the job needs ${need}${token === NATIVE ? ' and some gas' : ''}`,
+        {
+          cure: `send funds to ${this.#c.signer.address}`,
+          details: { balance: balance.toString(), need: need.toString() },
+        },
+      )
     }
     return deposit < spendable ? deposit : spendable
   }

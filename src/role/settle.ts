@@ -33,7 +33,14 @@ export type SettleComponents = {
   wallNow(): number
 }
 
-export type Claimed = { tx: Hex | null; gasUsed: bigint; rows: number; hostAmount: bigint; developerAmount: bigint; token: Hex }
+export type Claimed = {
+  tx: Hex | null
+  gasUsed: bigint
+  rows: number
+  hostAmount: bigint
+  developerAmount: bigint
+  token: Hex
+}
 
 /** Rows in one claim: well under what fits in a block. */
 const MAX_ROWS = 100
@@ -53,7 +60,8 @@ export class Settler {
     const tick = () =>
       void this.#inTurn(() => this.#tick())
         .catch((error: unknown) => {
-          if (!this.#c.signal.aborted) this.#c.log.warn({ err: error }, 'the channels could not be watched; trying again')
+          if (!this.#c.signal.aborted)
+            this.#c.log.warn({ err: error }, 'the channels could not be watched; trying again')
         })
         .finally(() => {
           if (!this.#c.signal.aborted) this.#timer = setTimeout(tick, this.#c.watchEveryMs).unref()
@@ -103,7 +111,8 @@ export class Settler {
       state: state.closed ? 'closed' : state.closesAt > 0 ? 'closing' : current.state,
     }
     if (!sameState(current, next)) {
-      if (next.state === 'closing' && current.closesAt === 0 && next.closesAt > 0) this.#c.log.warn({ channelId: channel.channelId, closesAt: next.closesAt }, 'a client is closing its channel')
+      if (next.state === 'closing' && current.closesAt === 0 && next.closesAt > 0)
+        this.#c.log.warn({ channelId: channel.channelId, closesAt: next.closesAt }, 'a client is closing its channel')
       this.#c.book.stageChannel(next)
       await this.#c.book.commit('channel', { channels: [next] })
     }
@@ -123,7 +132,9 @@ export class Settler {
   #groupFor(channel: ChannelRecord, late: boolean): ClaimGroup | undefined {
     const urgent = channel.closesAt > 0 || late
     const rows = this.#c.book.rowsOf(channel.channelId).flatMap((row) => voucherToClaim(row, urgent) ?? [])
-    return rows.length === 0 || channel.state === 'closed' ? undefined : { terms: channel.terms, rows: rows.slice(0, MAX_ROWS) }
+    return rows.length === 0 || channel.state === 'closed'
+      ? undefined
+      : { terms: channel.terms, rows: rows.slice(0, MAX_ROWS) }
   }
 
   async #claimAll(token: Hex, groups: readonly ClaimGroup[]): Promise<Claimed> {
@@ -134,8 +145,14 @@ export class Settler {
     failpoint('host.claimed')
     const after = await this.#readLanes(rows)
     const won = after.map((row, i) => minus(row.claimed, before[i] ?? row.claimed))
-    const total = won.reduce((a, b) => ({ host: a.host + b.hostAmount, developer: a.developer + b.developerAmount }), { host: 0n, developer: 0n })
-    this.#c.log.info({ tx, rows: after.length, host: total.host.toString(), developer: total.developer.toString() }, 'claimed')
+    const total = won.reduce((a, b) => ({ host: a.host + b.hostAmount, developer: a.developer + b.developerAmount }), {
+      host: 0n,
+      developer: 0n,
+    })
+    this.#c.log.info(
+      { tx, rows: after.length, host: total.host.toString(), developer: total.developer.toString() },
+      'claimed',
+    )
     return { tx, gasUsed, rows: after.length, hostAmount: total.host, developerAmount: total.developer, token }
   }
 

@@ -10,7 +10,12 @@ export function sha256(bytes: Uint8Array): Hex {
 }
 
 /** `signal` or `ms`, whichever comes first; the error says what took too long. */
-export async function within<T>(ms: number, what: string, signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function within<T>(
+  ms: number,
+  what: string,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const timer = AbortSignal.timeout(ms)
   try {
     return await work(AbortSignal.any([signal, timer]))

@@ -26,7 +26,10 @@ export type KnownTask = { cid: string; taskId: Hex; manifest: Manifest; descript
 /** The parts of the other rooms that this needs. */
 export type TaskSources = {
   /** The bytes at `cid/path`, at most `maxBytes`. */
-  read(path: string, options: { maxBytes: number; providers: readonly string[]; signal: AbortSignal }): Promise<Uint8Array>
+  read(
+    path: string,
+    options: { maxBytes: number; providers: readonly string[]; signal: AbortSignal },
+  ): Promise<Uint8Array>
   entry(taskId: Hex, signal: AbortSignal): Promise<RegistryEntry | undefined>
   latest(developer: Hex, name: string, signal: AbortSignal): Promise<Hex | undefined>
   version(developer: Hex, name: string, version: string, signal: AbortSignal): Promise<Hex | undefined>
@@ -76,23 +79,37 @@ export class Tasks {
     }
     const [, who, name, version] = /^([^/]+)\/([^/@]+)(?:@(.+))?$/.exec(ref) ?? []
     if (who === undefined || name === undefined) {
-      throw new MecaError('bad_input', `${JSON.stringify(ref)} names no task`, { cure: 'give a CID, developer/name or developer/name@version' })
+      throw new MecaError('bad_input', `${JSON.stringify(ref)} names no task`, {
+        cure: 'give a CID, developer/name or developer/name@version',
+      })
     }
     const developer = parseAddress(who, 'the developer')
-    const taskId = await (version === undefined ? this.#sources.latest(developer, name, signal) : this.#sources.version(developer, name, version, signal))
+    const taskId = await (version === undefined
+      ? this.#sources.latest(developer, name, signal)
+      : this.#sources.version(developer, name, version, signal))
     if (taskId === undefined) {
-      throw new MecaError('not_found', `${developer} has published no ${name}${version === undefined ? '' : `@${version}`}`, { cure: 'see meca task list' })
+      throw new MecaError(
+        'not_found',
+        `${developer} has published no ${name}${version === undefined ? '' : `@${version}`}`,
+        { cure: 'see meca task list' },
+      )
     }
     return cidOf(taskId)
   }
 
   async #entry(cid: string, signal: AbortSignal): Promise<RegistryEntry> {
     const entry = await this.#sources.entry(taskIdOf(cid), signal)
-    if (entry === undefined) throw new MecaError('not_found', `No task ${cid} is published on this chain`, { cure: 'see meca task list' })
+    if (entry === undefined)
+      throw new MecaError('not_found', `No task ${cid} is published on this chain`, { cure: 'see meca task list' })
     return entry
   }
 
-  async #load(cid: string, entry: RegistryEntry, providers: readonly string[], signal: AbortSignal): Promise<KnownTask> {
+  async #load(
+    cid: string,
+    entry: RegistryEntry,
+    providers: readonly string[],
+    signal: AbortSignal,
+  ): Promise<KnownTask> {
     const manifest = parseManifest(await this.#text(`${cid}/${MANIFEST}`, MAX_MANIFEST_BYTES, providers, signal))
     const wrong = disagreement(manifest, entry)
     if (wrong !== undefined) {
@@ -123,5 +140,7 @@ function disagreement(manifest: Manifest, entry: RegistryEntry): string | undefi
     ['version', manifest.version, entry.version],
   ]
   const [what, inPackage, onChain] = pairs.find(([, a, b]) => a !== b) ?? []
-  return what === undefined ? undefined : `the ${what} in the package is ${String(inPackage)}, on chain ${String(onChain)}`
+  return what === undefined
+    ? undefined
+    : `the ${what} in the package is ${String(inPackage)}, on chain ${String(onChain)}`
 }

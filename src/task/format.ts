@@ -51,7 +51,9 @@ const ALL: readonly TaskFormat[] = [meca]
 export function formatOf(name: string): TaskFormat {
   const format = ALL.find((f) => f.name === name)
   if (format === undefined) {
-    throw new MecaError('bad_input', `Task format ${name} is not known here`, { cure: `use one of ${ALL.map((f) => f.name).join(', ')}` })
+    throw new MecaError('bad_input', `Task format ${name} is not known here`, {
+      cure: `use one of ${ALL.map((f) => f.name).join(', ')}`,
+    })
   }
   return format
 }
@@ -61,9 +63,15 @@ export function detectFormat(folder: Folder): TaskFormat {
   const fitting = ALL.filter((f) => f.detect(folder))
   const only = fitting[0]
   if (only !== undefined && fitting.length === 1) return only
-  throw new MecaError('invalid_task', fitting.length === 0 ? 'The folder has the marks of no task format' : `The folder has the marks of ${fitting.map((f) => f.name).join(' and ')}`, {
-    cure: 'name the format with --format',
-  })
+  throw new MecaError(
+    'invalid_task',
+    fitting.length === 0
+      ? 'The folder has the marks of no task format'
+      : `The folder has the marks of ${fitting.map((f) => f.name).join(' and ')}`,
+    {
+      cure: 'name the format with --format',
+    },
+  )
 }
 
 export const FORMAT_NAMES: readonly FormatName[] = ALL.map((f) => f.name)

@@ -12,7 +12,14 @@ import type { Described, Finding, TaskFormat } from './format.ts'
 
 const DESCRIPTOR = 'config.json'
 const TEXTS = ['name.txt', 'description.txt', DESCRIPTOR] as const
-const FILES = ['Dockerfile', 'name.txt', 'description.txt', 'example_input.bin', 'example_output.bin', DESCRIPTOR] as const
+const FILES = [
+  'Dockerfile',
+  'name.txt',
+  'description.txt',
+  'example_input.bin',
+  'example_output.bin',
+  DESCRIPTOR,
+] as const
 const EXAMPLE = { input: 'example_input.bin', output: 'example_output.bin' } as const
 
 /** Defaults of the reference executor. Unknown keys are tolerated: published tasks carry several. */
@@ -45,10 +52,14 @@ export const meca: TaskFormat = {
   describe(folder): Described {
     const errors = this.check(folder).filter((f) => f.level === 'error')
     if (errors.length > 0) {
-      throw new MecaError('invalid_task', `The folder is not a MECA task: ${errors.map((f) => `${f.where}: ${f.what}`).join('; ')}`, {
-        cure: errors.map((f) => f.cure).join('; '),
-        details: { findings: errors },
-      })
+      throw new MecaError(
+        'invalid_task',
+        `The folder is not a MECA task: ${errors.map((f) => `${f.where}: ${f.what}`).join('; ')}`,
+        {
+          cure: errors.map((f) => f.cure).join('; '),
+          details: { findings: errors },
+        },
+      )
     }
     const config = parseConfig(folder.texts.get(DESCRIPTOR) ?? '')
     return {
@@ -59,7 +70,9 @@ export const meca: TaskFormat = {
       descriptor: DESCRIPTOR,
       example: EXAMPLE,
       files: FILES.filter((file) => file !== 'Dockerfile'),
-      buildContext: [...folder.files.keys()].filter((path) => path === 'Dockerfile' || path === '.dockerignore' || path.startsWith('src/')),
+      buildContext: [...folder.files.keys()].filter(
+        (path) => path === 'Dockerfile' || path === '.dockerignore' || path.startsWith('src/'),
+      ),
     }
   },
 
@@ -78,7 +91,14 @@ export const meca: TaskFormat = {
         scratchBytes: Math.min(64 * 2 ** 20, Math.floor(job.resources.memoryBytes / 2)),
         pids: 256,
       },
-      exchange: { kind: 'http', port: 8080, readyText: 'meca-init-done', method: 'POST', path: '/', contentType: 'application/json' },
+      exchange: {
+        kind: 'http',
+        port: 8080,
+        readyText: 'meca-init-done',
+        method: 'POST',
+        path: '/',
+        contentType: 'application/json',
+      },
     }
   },
 
@@ -115,7 +135,12 @@ function readConfig(text: string): { config: Config; findings: Finding[] } {
   const resources = { cpuMillis: Math.round(cpu * 1000), memoryBytes: Math.round(mem * 2 ** 20), gpus: gpus(r) }
   const findings = parsed.success
     ? [...checkCpu(cpu, resources.cpuMillis), ...checkMemory(mem, resources.memoryBytes), ...checkGpus(resources.gpus)]
-    : [finding(json === undefined ? 'is not JSON' : `is malformed: ${findingsOf(parsed.error)}`, 'write {"resource": {"cpu": 1, "mem": 128}}')]
+    : [
+        finding(
+          json === undefined ? 'is not JSON' : `is malformed: ${findingsOf(parsed.error)}`,
+          'write {"resource": {"cpu": 1, "mem": 128}}',
+        ),
+      ]
   return { config: { resources, needsNetwork: r.use_network ?? false }, findings }
 }
 
@@ -134,18 +159,30 @@ function finding(what: string, cure: string): Finding {
 
 function checkCpu(cpu: number, millis: number): Finding[] {
   if (millis >= 10 && millis <= 4_096_000) return []
-  return [finding(`resource.cpu is ${cpu}, it must be between 0.01 and 4096`, 'set resource.cpu to the cores the task needs')]
+  return [
+    finding(`resource.cpu is ${cpu}, it must be between 0.01 and 4096`, 'set resource.cpu to the cores the task needs'),
+  ]
 }
 
 /** `mem` is in MiB. The engine refuses containers under 6 MiB. */
 function checkMemory(mem: number, bytes: number): Finding[] {
   if (mem >= 6 && bytes <= 2 ** 46) return []
-  return [finding(`resource.mem is ${mem}, it must be between 6 and 67108864 MiB`, 'set resource.mem to the MiB the task needs')]
+  return [
+    finding(
+      `resource.mem is ${mem}, it must be between 6 and 67108864 MiB`,
+      'set resource.mem to the MiB the task needs',
+    ),
+  ]
 }
 
 function checkGpus(count: number): Finding[] {
   if (count <= 1024) return []
-  return [finding(`resource.gpu_count is ${count}, it must be at most 1024`, 'set resource.gpu_count to the GPUs the task needs')]
+  return [
+    finding(
+      `resource.gpu_count is ${count}, it must be at most 1024`,
+      'set resource.gpu_count to the GPUs the task needs',
+    ),
+  ]
 }
 
 /** A task that wants a GPU and names no count gets one. */

@@ -15,10 +15,18 @@ export const MAX_MANIFEST_BYTES = 65_536
 export const FORMATS = ['meca', 'cytomine', 'kaapana', 'borealis'] as const
 export type FormatName = (typeof FORMATS)[number]
 
-export const zTaskName = z.string().regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, '1 to 63 of a-z, 0-9 and dash, not at the ends')
-export const zVersion = z.string().regex(/^[0-9A-Za-z](?:[0-9A-Za-z.+-]{0,30}[0-9A-Za-z])?$/, '1 to 32 of letters, digits, dot, plus, dash')
+export const zTaskName = z
+  .string()
+  .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, '1 to 63 of a-z, 0-9 and dash, not at the ends')
+export const zVersion = z
+  .string()
+  .regex(/^[0-9A-Za-z](?:[0-9A-Za-z.+-]{0,30}[0-9A-Za-z])?$/, '1 to 32 of letters, digits, dot, plus, dash')
 const zDigest = z.string().regex(/^sha256:[0-9a-f]{64}$/)
-const zPath = z.string().max(200).regex(/^[A-Za-z0-9][A-Za-z0-9._/-]*$/).refine((p) => !p.split('/').includes('..'), 'leaves the package')
+const zPath = z
+  .string()
+  .max(200)
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]*$/)
+  .refine((p) => !p.split('/').includes('..'), 'leaves the package')
 
 export const zManifest = z.strictObject({
   schemaVersion: z.literal(1),

@@ -83,18 +83,30 @@ export function makeCloser(): Closer {
   }
 }
 
-export async function openBase(config: Config, password: string | undefined, log: Logger, closer: Closer, signal: AbortSignal): Promise<Base> {
+export async function openBase(
+  config: Config,
+  password: string | undefined,
+  log: Logger,
+  closer: Closer,
+  signal: AbortSignal,
+): Promise<Base> {
   const home = await openHome(config.home, { floorBytes: config.limits.freeBytes })
   closer.add(() => home.close())
   const signer = await openWalletKey(home, password)
   const deployment = await readDeployment(config)
-  const chain = await connect(requireRpc(config), deployment, { signal, pollMs: config.chain.pollMs, requestTimeoutMs: config.chain.requestTimeoutMs })
+  const chain = await connect(requireRpc(config), deployment, {
+    signal,
+    pollMs: config.chain.pollMs,
+    requestTimeoutMs: config.chain.requestTimeoutMs,
+  })
   await home.pin({ chainId: deployment.chainId, channels: deployment.contracts.channels })
   const store = await Store.open(home)
   closer.add(() => store.close())
   const tables = openTables(store)
   const blobs = await Blobs.open(home, config.limits.blobBytes)
-  const wallet = new Wallet(chain, signer, intentStore(store, tables.intents), { confirmations: Math.max(1, config.chain.confirmations) })
+  const wallet = new Wallet(chain, signer, intentStore(store, tables.intents), {
+    confirmations: Math.max(1, config.chain.confirmations),
+  })
   await wallet.recover(signal)
   const contracts = { channels: new Channels(chain), hosts: new Hosts(chain), registry: new TaskRegistry(chain) }
   const peer = await openPeer(config, home, deployment, log)
@@ -106,12 +118,34 @@ export async function openBase(config: Config, password: string | undefined, log
   const offers = await joinOffers(peer, {
     topic: offersTopic(deployment.chainId, deployment.contracts.channels),
     validate: (offer, source) => market.validate(offer, source),
-    known: () => [...(ownOffer.current === undefined ? [] : [ownOffer.current]), ...market.heard().map(({ signed }) => signed)],
+    known: () => [
+      ...(ownOffer.current === undefined ? [] : [ownOffer.current]),
+      ...market.heard().map(({ signed }) => signed),
+    ],
   })
   closer.add(() => offers.close())
   const tasks = new Tasks(taskSources(contracts.registry, ipfs), () => Date.now())
   const tokens = await tokenList(chain, deployment, signal)
-  return { config, home, store, tables, blobs, signer, chain, wallet, ...contracts, tokens, peer, ipfs, market, offers, ownOffer, tasks, log, signal }
+  return {
+    config,
+    home,
+    store,
+    tables,
+    blobs,
+    signer,
+    chain,
+    wallet,
+    ...contracts,
+    tokens,
+    peer,
+    ipfs,
+    market,
+    offers,
+    ownOffer,
+    tasks,
+    log,
+    signal,
+  }
 }
 
 const zDeployment: z.ZodType<Deployment> = z
@@ -130,18 +164,26 @@ async function readDeployment(config: Config): Promise<Deployment> {
     })
   }
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new MecaError('bad_config', `The deployment file ${file} cannot be read`, { cause, cure: 'check chain.deployment' })
+    throw new MecaError('bad_config', `The deployment file ${file} cannot be read`, {
+      cause,
+      cure: 'check chain.deployment',
+    })
   })
   try {
     return zDeployment.parse(JSON.parse(text))
   } catch (cause) {
-    throw new MecaError('bad_config', `${file} is not a deployment file`, { cause, cure: 'it must hold {chainId, contracts: {tasks, hosts, channels}}' })
+    throw new MecaError('bad_config', `${file} is not a deployment file`, {
+      cause,
+      cure: 'it must hold {chainId, contracts: {tasks, hosts, channels}}',
+    })
   }
 }
 
 function requireRpc(config: Config): string {
   if (config.chain.rpc !== undefined) return config.chain.rpc
-  throw new MecaError('bad_config', 'chain.rpc is not set: no chain can be asked', { cure: 'set chain.rpc, or start a market of your own with meca devnet' })
+  throw new MecaError('bad_config', 'chain.rpc is not set: no chain can be asked', {
+    cure: 'set chain.rpc, or start a market of your own with meca devnet',
+  })
 }
 
 async function openPeer(config: Config, home: Home, { chainId, contracts }: Deployment, log: Logger): Promise<Peer> {
@@ -177,7 +219,8 @@ function taskSources(registry: TaskRegistry, ipfs: Ipfs): ConstructorParameters<
     },
     entry: (taskId, signal) => registry.get(taskId, signal),
     latest: async (developer, name, signal) => (await registry.byName(developer, name, undefined, signal))?.taskId,
-    version: async (developer, name, version, signal) => (await registry.byName(developer, name, version, signal))?.taskId,
+    version: async (developer, name, version, signal) =>
+      (await registry.byName(developer, name, version, signal))?.taskId,
   }
 }
 
@@ -194,5 +237,7 @@ export async function chainChannel(channels: Channels, channelId: Hex, signal: A
 }
 
 export async function balanceOf(base: Base, token: Hex, signal: AbortSignal): Promise<bigint> {
-  return token === NATIVE ? base.chain.balance(base.signer.address, signal) : new Token(base.chain, token).balance(base.signer.address, signal)
+  return token === NATIVE
+    ? base.chain.balance(base.signer.address, signal)
+    : new Token(base.chain, token).balance(base.signer.address, signal)
 }

@@ -7,7 +7,15 @@ import type { ClientJob } from '../core/records.ts'
 import type { Candidate } from '../core/offer.ts'
 import { getData, putData } from '../p2p/data.ts'
 import { openJobs } from '../p2p/jobs.ts'
-import type { ClientApi, HostSummary, JobDetails, JobSummary, QuotedHost, QuoteOptions, QuoteReport } from '../role/api.ts'
+import type {
+  ClientApi,
+  HostSummary,
+  JobDetails,
+  JobSummary,
+  QuotedHost,
+  QuoteOptions,
+  QuoteReport,
+} from '../role/api.ts'
 import { Book } from '../role/book.ts'
 import { Client, toResult } from '../role/client.ts'
 import type { ClientComponents, HostAddress } from '../role/client-components.ts'
@@ -58,7 +66,8 @@ function clientComponents(base: Base, book: Book): ClientComponents {
     link: {
       openJobs: (host, signal) => openJobs(peer, target(host), signal),
       put: async (host, header, upload, signal) => void (await putData(peer, target(host), header, upload, { signal })),
-      get: async (host, header, maxBytes, signal) => (await getData(peer, target(host), header, { signal, maxBytes })).body,
+      get: async (host, header, maxBytes, signal) =>
+        (await getData(peer, target(host), header, { signal, maxBytes })).body,
     },
     chain: {
       state: (id, signal) => chainChannel(channels, id, signal),
@@ -93,23 +102,42 @@ function clientApi(base: Base, client: Client, book: Book, logs: LogKeeper): Cli
     jobs: async ({ limit }) => {
       const all: ClientJob[] = []
       for await (const [, job] of clientJobs.entries()) all.push(job)
-      return all.sort((a, b) => b.createdAt - a.createdAt).slice(0, limit).map((job) => jobSummary(job))
+      return all
+        .sort((a, b) => b.createdAt - a.createdAt)
+        .slice(0, limit)
+        .map((job) => jobSummary(job))
     },
     job: async (id) => {
       const job = await clientJobs.get(id)
-      if (job === undefined) throw new MecaError('not_found', `There is no job ${id} here`, { cure: 'see meca job list' })
+      if (job === undefined)
+        throw new MecaError('not_found', `There is no job ${id} here`, { cure: 'see meca job list' })
       return jobDetails(job, await logs.read(id))
     },
     hosts: () => hostList(base),
   }
 }
 
-async function quoteReport(base: Base, client: Client, book: Book, ref: string, options: QuoteOptions, signal: AbortSignal): Promise<QuoteReport> {
+async function quoteReport(
+  base: Base,
+  client: Client,
+  book: Book,
+  ref: string,
+  options: QuoteOptions,
+  signal: AbortSignal,
+): Promise<QuoteReport> {
   const cid = await base.tasks.resolve(ref, signal)
   const task = await base.tasks.get(cid, signal)
-  const { candidates, refusals } = await client.choose(task, { ...options, inputBytes: options.inputBytes ?? 0 }, signal)
+  const { candidates, refusals } = await client.choose(
+    task,
+    { ...options, inputBytes: options.inputBytes ?? 0 },
+    signal,
+  )
   const gasPrice = await base.chain.gasPrice(signal)
-  const token = base.tokens.find(({ address }) => address === task.manifest.token) ?? { address: task.manifest.token, symbol: '?', decimals: 0 }
+  const token = base.tokens.find(({ address }) => address === task.manifest.token) ?? {
+    address: task.manifest.token,
+    symbol: '?',
+    decimals: 0,
+  }
   return {
     task: cid,
     name: `${task.manifest.name}@${task.manifest.version}`,
@@ -121,8 +149,15 @@ async function quoteReport(base: Base, client: Client, book: Book, ref: string, 
   }
 }
 
-function quotedHost({ offer, price, imageAtHand }: Candidate, book: Book, gasPrice: bigint, task: KnownTask): QuotedHost {
-  const channelOpen = [...book.channels.values()].some((c) => c.state === 'open' && c.terms.host === offer.host && c.terms.token === task.manifest.token)
+function quotedHost(
+  { offer, price, imageAtHand }: Candidate,
+  book: Book,
+  gasPrice: bigint,
+  task: KnownTask,
+): QuotedHost {
+  const channelOpen = [...book.channels.values()].some(
+    (c) => c.state === 'open' && c.terms.host === offer.host && c.terms.token === task.manifest.token,
+  )
   return {
     host: offer.host,
     hostAmount: price.hostAmount.toString(),
@@ -184,11 +219,33 @@ async function hostList(base: Base): Promise<HostSummary[]> {
       perGpuSecond: t.perGpuSecond.toString(),
     }))
     const { host, peerId, addresses, free, runtimes, images } = offer
-    return { host, peerId, addresses, free, total: offer.total, runtimes, tariffs, images, heardMsAgo: Date.now() - at, registered: isRegistered }
+    return {
+      host,
+      peerId,
+      addresses,
+      free,
+      total: offer.total,
+      runtimes,
+      tariffs,
+      images,
+      heardMsAgo: Date.now() - at,
+      registered: isRegistered,
+    }
   })
   const silent = [...registered.values()].map(({ host, peerId, metadata }): HostSummary => {
     const nothing = { cpuMillis: 0, memoryBytes: 0, gpus: 0 }
-    return { host, peerId, addresses: metadata.split(' ').filter((a) => a !== ''), free: nothing, total: nothing, runtimes: [], tariffs: [], images: [], heardMsAgo: null, registered: true }
+    return {
+      host,
+      peerId,
+      addresses: metadata.split(' ').filter((a) => a !== ''),
+      free: nothing,
+      total: nothing,
+      runtimes: [],
+      tariffs: [],
+      images: [],
+      heardMsAgo: null,
+      registered: true,
+    }
   })
   return [...heard, ...silent]
 }

@@ -44,7 +44,11 @@ function developerComponents(base: Base, engine: Engine): ConstructorParameters<
     register: async (task, signal) => registry.publish(wallet, task, signal),
     version: async (name, version, signal) => (await registry.byName(signer.address, name, version, signal))?.taskId,
     defaultToken: base.tokens[0]?.address ?? NATIVE,
-    limits: { startTimeoutMs: config.limits.startTimeoutMs, maxSeconds: EXAMPLE_SECONDS, outputBytes: config.limits.outputBytes },
+    limits: {
+      startTimeoutMs: config.limits.startTimeoutMs,
+      maxSeconds: EXAMPLE_SECONDS,
+      outputBytes: config.limits.outputBytes,
+    },
     now: () => performance.now(),
   }
 }
@@ -54,7 +58,11 @@ function taskSummary(entry: RegistryEntry): TaskSummary {
   return { task: taskId, cid: cidOf(taskId), name, version, developer, fee: fee.toString(), token, retired }
 }
 
-async function nameOf(base: Base, ref: string, signal: AbortSignal): Promise<[ReturnType<typeof parseAddress>, string]> {
+async function nameOf(
+  base: Base,
+  ref: string,
+  signal: AbortSignal,
+): Promise<[ReturnType<typeof parseAddress>, string]> {
   const [who, rest] = ref.split('/')
   if (who !== undefined && rest !== undefined) return [parseAddress(who, 'the developer'), rest.replace(/@.*$/, '')]
   const { entry } = await base.tasks.get(await base.tasks.resolve(ref, signal), signal)

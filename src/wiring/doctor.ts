@@ -52,7 +52,12 @@ async function checkChain({ chain }: Base, signal: AbortSignal): Promise<Found> 
 
 async function checkClock({ chain }: Base, signal: AbortSignal): Promise<Found> {
   const behindMs = Date.now() - (await chain.block(signal)).timestamp * 1000
-  if (behindMs < -MAX_SKEW_MS) return { level: 'error', detail: `this clock is ${Math.round(-behindMs / 1000)} s behind the newest block`, cure: 'set the clock, for instance with systemd-timesyncd or chrony' }
+  if (behindMs < -MAX_SKEW_MS)
+    return {
+      level: 'error',
+      detail: `this clock is ${Math.round(-behindMs / 1000)} s behind the newest block`,
+      cure: 'set the clock, for instance with systemd-timesyncd or chrony',
+    }
   return { level: 'ok', detail: `the newest block is ${Math.max(0, Math.round(behindMs / 1000))} s old` }
 }
 
@@ -66,22 +71,36 @@ function checkPeers({ peer, market }: Base): Found {
   const offers = market.heard().length
   const detail = `${connections} peers connected, ${offers} hosts heard, reachable at ${peer.addrs().join(' ') || 'no address'}`
   if (connections > 0) return { level: 'ok', detail }
-  return { level: 'warning', detail, cure: 'set p2p.bootstrap to a peer of the market, each address with its /p2p/ part' }
+  return {
+    level: 'warning',
+    detail,
+    cure: 'set p2p.bootstrap to a peer of the market, each address with its /p2p/ part',
+  }
 }
 
 async function checkBalance(base: Base, signal: AbortSignal): Promise<Found> {
-  const held = await Promise.all(base.tokens.map(async (token) => ({ token, amount: await balanceOf(base, token.address, signal) })))
+  const held = await Promise.all(
+    base.tokens.map(async (token) => ({ token, amount: await balanceOf(base, token.address, signal) })),
+  )
   const detail = held.map(({ token, amount }) => `${formatDecimal(amount, token.decimals)} ${token.symbol}`).join(', ')
   const gas = await base.chain.balance(base.signer.address, signal)
   if (gas > 0n) return { level: 'ok', detail: `${base.signer.address} has ${detail}` }
-  return { level: 'warning', detail: `${base.signer.address} has ${detail}: no gas for any transaction`, cure: `send some of the chain's currency to ${base.signer.address}` }
+  return {
+    level: 'warning',
+    detail: `${base.signer.address} has ${detail}: no gas for any transaction`,
+    cure: `send some of the chain's currency to ${base.signer.address}`,
+  }
 }
 
 async function checkDisk({ home, config, blobs }: Base): Promise<Found> {
   const free = await home.freeBytes()
   const detail = `${gib(free)} GiB free, ${gib(blobs.usedBytes)} GiB of ${gib(config.limits.blobBytes)} used for inputs and outputs`
   if (free > config.limits.freeBytes) return { level: 'ok', detail }
-  return { level: 'error', detail, cure: `free some space: no new work is taken under ${gib(config.limits.freeBytes)} GiB` }
+  return {
+    level: 'error',
+    detail,
+    cure: `free some space: no new work is taken under ${gib(config.limits.freeBytes)} GiB`,
+  }
 }
 
 function gib(bytes: number): string {

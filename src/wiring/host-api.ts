@@ -18,7 +18,10 @@ export function hostApi(base: Base, side: HostSide): HostApi {
       return status(base, side)
     },
     price: async (resources, maxSeconds) =>
-      side.policy.tariffs.map((tariff) => ({ token: tariff.token, hostAmount: priceFor(tariff, resources, maxSeconds, 0n).hostAmount.toString() })),
+      side.policy.tariffs.map((tariff) => ({
+        token: tariff.token,
+        hostAmount: priceFor(tariff, resources, maxSeconds, 0n).hostAmount.toString(),
+      })),
   }
 }
 
@@ -48,12 +51,19 @@ async function status(base: Base, side: HostSide): Promise<HostStatus> {
 }
 
 function tokensOf({ policy, book }: HostSide): Hex[] {
-  return [...new Set([...policy.tariffs.map(({ token }) => token), ...[...book.channels.values()].map(({ terms }) => terms.token)])]
+  return [
+    ...new Set([
+      ...policy.tariffs.map(({ token }) => token),
+      ...[...book.channels.values()].map(({ terms }) => terms.token),
+    ]),
+  ]
 }
 
 function earnings(side: HostSide): Earnings {
   return tokensOf(side).map((token) => {
-    const rows = [...side.book.channels.values()].filter((c) => c.terms.token === token).flatMap((c) => side.book.rowsOf(c.channelId))
+    const rows = [...side.book.channels.values()]
+      .filter((c) => c.terms.token === token)
+      .flatMap((c) => side.book.rowsOf(c.channelId))
     return {
       token,
       jobs: rows.reduce((all, row) => all + row.billed.jobs, 0),
@@ -69,7 +79,9 @@ function atRisk(side: HostSide): HostStatus['atRisk'] {
   return tokensOf(side).map((token) => {
     const channels = [...side.book.channels.values()].filter((c) => c.terms.token === token && c.state !== 'closed')
     const pending = (closingOnly: boolean) =>
-      channels.filter((c) => !closingOnly || c.closesAt > 0).reduce((all, c) => all + side.settler.pendingOn(c.channelId), 0n)
+      channels
+        .filter((c) => !closingOnly || c.closesAt > 0)
+        .reduce((all, c) => all + side.settler.pendingOn(c.channelId), 0n)
     return { token, unclaimed: pending(false).toString(), closing: pending(true).toString() }
   })
 }
@@ -80,7 +92,11 @@ function why(base: Base, { host, policy }: HostSide): HostWhy {
   const ownPrice = own === undefined ? 0n : total(priceFor(own, YARDSTICK.resources, YARDSTICK.seconds, 0n))
   const others = base.market
     .heard()
-    .flatMap(({ offer }) => offer.tariffs.filter(({ token }) => token === own?.token).map((t) => sum(asTotals(priceFor(t, YARDSTICK.resources, YARDSTICK.seconds, 0n)))))
+    .flatMap(({ offer }) =>
+      offer.tariffs
+        .filter(({ token }) => token === own?.token)
+        .map((t) => sum(asTotals(priceFor(t, YARDSTICK.resources, YARDSTICK.seconds, 0n)))),
+    )
     .sort((a, b) => (a < b ? -1 : 1))
   const median = others[Math.floor(others.length / 2)]
   const refused = [...counts.refused].map(([code, { count, last }]) => ({ code, count, last }))
@@ -95,12 +111,22 @@ function why(base: Base, { host, policy }: HostSide): HostWhy {
   }
 }
 
-function advice(base: Base, draining: boolean, requests: number, refused: HostWhy['refused'], own: bigint, median: bigint | undefined): string[] {
+function advice(
+  base: Base,
+  draining: boolean,
+  requests: number,
+  refused: HostWhy['refused'],
+  own: bigint,
+  median: bigint | undefined,
+): string[] {
   const told: string[] = []
   if (draining) told.push('This host is draining and takes nothing new: meca host drain --off opens it again.')
-  if (base.peer.libp2p.getConnections().length === 0) told.push('No peer is connected, so nobody hears this offer: set p2p.bootstrap, and see meca doctor.')
+  if (base.peer.libp2p.getConnections().length === 0)
+    told.push('No peer is connected, so nobody hears this offer: set p2p.bootstrap, and see meca doctor.')
   if (requests === 0) told.push('No client has asked yet.')
-  if (median !== undefined && own > median) told.push(`Your price for a core and a GiB over a minute is ${own}, the median of the others is ${median}.`)
-  for (const { code, count, last } of refused) told.push(`${count} requests were refused (${code}), the last because: ${last}`)
+  if (median !== undefined && own > median)
+    told.push(`Your price for a core and a GiB over a minute is ${own}, the median of the others is ${median}.`)
+  for (const { code, count, last } of refused)
+    told.push(`${count} requests were refused (${code}), the last because: ${last}`)
   return told
 }

@@ -29,7 +29,17 @@ import { FORMAT_NAMES } from '../task/format.ts'
 import { chainChannel } from './base.ts'
 import type { Base, Closer } from './base.ts'
 
-export type HostSide = { host: Host; book: Book; fleet: Fleet; settler: Settler; images: Images; advertiser: Advertiser; policy: HostPolicy; engine: Engine; engineVersion: string }
+export type HostSide = {
+  host: Host
+  book: Book
+  fleet: Fleet
+  settler: Settler
+  images: Images
+  advertiser: Advertiser
+  policy: HostPolicy
+  engine: Engine
+  engineVersion: string
+}
 
 /** A task's image: 20 GiB is more than any published one that a marketplace would want to fetch for one job. */
 const MAX_IMAGE_BYTES = 20 * 2 ** 30
@@ -37,7 +47,12 @@ const MAX_IMAGE_BYTES = 20 * 2 ** 30
 const KEPT_MEMORY_BYTES = 2 ** 30
 const QUOTE_TTL_MS = 60_000
 
-export async function openHost(base: Base, engine: Engine, closer: Closer, onFatal: (error: unknown) => void): Promise<HostSide> {
+export async function openHost(
+  base: Base,
+  engine: Engine,
+  closer: Closer,
+  onFatal: (error: unknown) => void,
+): Promise<HostSide> {
   const { config, signal, log } = base
   const info = await engine.probe(signal)
   const swept = await engine.sweep(signal)
@@ -51,10 +66,12 @@ export async function openHost(base: Base, engine: Engine, closer: Closer, onFat
   closer.add(() => fleet.close())
   const book = await Book.open(base.store, base.tables, 'host')
   const advertiser = makeAdvertiser(base, policy, fleet, images, () => !host.draining)
-  const host: Host = new Host(hostComponents(base, { book, fleet, images, engine, policy, advertiser, onFatal }))
+  const settler = makeSettler(base, book)
+  const host: Host = new Host(
+    hostComponents(base, { book, fleet, images, engine, policy, advertiser, settler, onFatal }),
+  )
   const lost = await host.jobs.recover()
   if (lost > 0) log.warn({ lost }, 'jobs were under way when this host was stopped; they are not charged')
-  const settler = makeSettler(base, book)
   await serve(base, host, policy, book, closer)
   await register(base)
   await advertiser.start()
@@ -67,7 +84,9 @@ export async function openHost(base: Base, engine: Engine, closer: Closer, onFat
 async function policyOf(base: Base, runtimes: readonly string[]): Promise<HostPolicy> {
   const { host, limits } = base.config
   if (host.tariffs.length === 0) {
-    throw new MecaError('bad_config', 'host.tariffs is empty: this host has no price', { cure: 'set host.tariffs in the configuration; see config/default.yml' })
+    throw new MecaError('bad_config', 'host.tariffs is empty: this host has no price', {
+      cure: 'set host.tariffs in the configuration; see config/default.yml',
+    })
   }
   const { os, architecture } = thisPlatform()
   return {
@@ -96,12 +115,24 @@ async function offered({ config, home }: Base): Promise<Resources> {
 
 async function openImages(base: Base, engine: Engine, closer: Closer): Promise<Images> {
   const { ipfs, store, tables } = base
-  const registry = await startRegistry((cid, digest, { signal, offset }) => ipfs.cat(`${cid}/image/${blobPath(digest)}`, { signal, offset, maxBytes: MAX_IMAGE_BYTES }))
+  const registry = await startRegistry((cid, digest, { signal, offset }) =>
+    ipfs.cat(`${cid}/image/${blobPath(digest)}`, { signal, offset, maxBytes: MAX_IMAGE_BYTES }),
+  )
   closer.add(() => registry.close())
   const known: string[] = []
   for await (const [, cid] of tables.images.entries()) known.push(cid)
   const remember = (cid: string) => store.commit({ rows: [tables.images.put(cid, cid)] })
-  return new Images({ ipfs, engine, registry, verify: (read, signal) => verifyImage(read, { signal }), maxImageBytes: MAX_IMAGE_BYTES, remember }, known)
+  return new Images(
+    {
+      ipfs,
+      engine,
+      registry,
+      verify: (read, signal) => verifyImage(read, { signal }),
+      maxImageBytes: MAX_IMAGE_BYTES,
+      remember,
+    },
+    known,
+  )
 }
 
 function makeAdvertiser(base: Base, policy: HostPolicy, fleet: Fleet, images: Images, open: () => boolean): Advertiser {
@@ -124,9 +155,21 @@ function makeAdvertiser(base: Base, policy: HostPolicy, fleet: Fleet, images: Im
   })
 }
 
-type HostParts = { book: Book; fleet: Fleet; images: Images; engine: Engine; policy: HostPolicy; advertiser: Advertiser; onFatal: (error: unknown) => void }
+type HostParts = {
+  book: Book
+  fleet: Fleet
+  images: Images
+  engine: Engine
+  policy: HostPolicy
+  advertiser: Advertiser
+  settler: Settler
+  onFatal: (error: unknown) => void
+}
 
-function hostComponents(base: Base, { book, fleet, images, engine, policy, advertiser, onFatal }: HostParts): ConstructorParameters<typeof Host>[0] {
+function hostComponents(
+  base: Base,
+  { book, fleet, images, engine, policy, advertiser, settler, onFatal }: HostParts,
+): ConstructorParameters<typeof Host>[0] {
   const { chain, signer, config, channels } = base
   const now = () => performance.now()
   const wallNow = () => Date.now()
@@ -141,13 +184,22 @@ function hostComponents(base: Base, { book, fleet, images, engine, policy, adver
     execute: {
       fleet,
       image: (task, providers, signal, onProgress) => images.ensure(task, providers, signal, onProgress),
-      start: (image, plan, { name, runtime = config.engine.runtime }, signal) => engine.start(image, plan, { name, ...(runtime === undefined ? {} : { runtime }) }, signal),
-      limits: { startTimeoutMs: config.limits.startTimeoutMs, fetchTimeoutMs: config.limits.fetchTimeoutMs, outputBytes: config.limits.outputBytes },
+      start: (image, plan, { name, runtime = config.engine.runtime }, signal) =>
+        engine.start(image, plan, { name, ...(runtime === undefined ? {} : { runtime }) }, signal),
+      limits: {
+        startTimeoutMs: config.limits.startTimeoutMs,
+        fetchTimeoutMs: config.limits.fetchTimeoutMs,
+        outputBytes: config.limits.outputBytes,
+      },
       now,
       wallNow,
     },
     channelState: (id, signal) => chainChannel(channels, id, signal),
     offered: (sequence) => advertiser.offered(sequence),
+    collect: async (channelId) => {
+      await settler.claim(channelId)
+      return settler.pendingOn(channelId)
+    },
     releaseSignature: (channelId, claimed) => signer.sign(releaseDigest(chain.domain, channelId, claimed)),
     ban: (peerId) => base.peer.ban(peerId),
     onFatal,
@@ -180,13 +232,22 @@ async function serve(base: Base, host: Host, policy: HostPolicy, book: Book, clo
   const stopJobs = await serveJobs(base.peer, (stream, { peerId }) => host.serve(stream, peerId))
   closer.add(() => stopJobs())
   closer.add(() => host.jobs.close())
-  const stopQuotes = await serveQuotes(base.peer, async (request, { signal }) => ({ ...(await quote(base, policy, request, signal)) }))
+  const stopQuotes = await serveQuotes(base.peer, async (request, { signal }) => ({
+    ...(await quote(base, policy, request, signal)),
+  }))
   closer.add(() => stopQuotes())
-  const stopData = await serveData(base.peer, (request, { peerId, signal }) => transfer(base, host, book, request, peerId, signal))
+  const stopData = await serveData(base.peer, (request, { peerId, signal }) =>
+    transfer(base, host, book, request, peerId, signal),
+  )
   closer.add(() => stopData())
 }
 
-async function quote(base: Base, policy: HostPolicy, header: unknown, signal: AbortSignal): Promise<{ text: string; signature: string }> {
+async function quote(
+  base: Base,
+  policy: HostPolicy,
+  header: unknown,
+  signal: AbortSignal,
+): Promise<{ text: string; signature: string }> {
   const request = decode(zQuoteRequest, header, 'quote request')
   const task = await base.tasks.get(request.task, signal)
   checkTask({ policy }, request.resources, request.maxSeconds, request.inputBytes, task)
@@ -211,7 +272,14 @@ async function quote(base: Base, policy: HostPolicy, header: unknown, signal: Ab
 }
 
 /** Large inputs come in, large outputs go out, for peers that said hello for the channel. */
-async function transfer(base: Base, host: Host, book: Book, header: unknown, peerId: string, signal: AbortSignal): Promise<Sending | Receiving> {
+async function transfer(
+  base: Base,
+  host: Host,
+  book: Book,
+  header: unknown,
+  peerId: string,
+  signal: AbortSignal,
+): Promise<Sending | Receiving> {
   const { op, channelId, id, offset } = decode(zDataHeader, pick(header), 'data')
   host.requireSession(peerId, channelId)
   const channel = book.channels.get(channelId)
@@ -231,7 +299,8 @@ async function transfer(base: Base, host: Host, book: Book, header: unknown, pee
     }
   }
   const record = host.jobs.find(key)
-  if (record?.signed === undefined || record.outcome === undefined) throw new MecaError('not_found', `The job ${id} has no output`)
+  if (record?.signed === undefined || record.outcome === undefined)
+    throw new MecaError('not_found', `The job ${id} has no output`)
   const body = base.blobs.read(record.signed.receipt.outputHash, { signal, offset })
   return { op: 'get', lengthBytes: Math.max(0, record.outcome.outputBytes - offset), body }
 }

@@ -16,17 +16,27 @@ const WALLET_FILE = 'wallet.json'
 export async function openWalletKey(home: Home, password: string | undefined): Promise<Signer> {
   const file = join(home.paths.keys, WALLET_FILE)
   const json = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new MecaError('not_found', `There is no wallet in ${home.folder}`, { cause, cure: 'make one with meca wallet create' })
+    throw new MecaError('not_found', `There is no wallet in ${home.folder}`, {
+      cause,
+      cure: 'make one with meca wallet create',
+    })
   })
   return makeSigner(await openKeystore(json, await passwordFor(home, password)))
 }
 
 /** Makes a wallet; `rounds` of the key derivation are lowered only for markets that are for play. Throws `bad_input` where there is one. */
-export async function createWalletKey(home: Home, password: string, options: { privateKey?: Uint8Array; rounds?: number } = {}): Promise<Signer> {
+export async function createWalletKey(
+  home: Home,
+  password: string,
+  options: { privateKey?: Uint8Array; rounds?: number } = {},
+): Promise<Signer> {
   const key = options.privateKey ?? randomBytes(32)
   const json = await createKeystore(key, password, ...(options.rounds === undefined ? [] : [options.rounds]))
   await writeFile(join(home.paths.keys, WALLET_FILE), json, { mode: 0o600, flag: 'wx' }).catch((cause: unknown) => {
-    throw new MecaError('bad_input', `There is a wallet in ${home.folder} already`, { cause, cure: 'use another --home, or move the old wallet away' })
+    throw new MecaError('bad_input', `There is a wallet in ${home.folder} already`, {
+      cause,
+      cure: 'use another --home, or move the old wallet away',
+    })
   })
   return makeSigner(key)
 }

@@ -40,7 +40,9 @@ export class LogKeeper {
     for (const [job, lines] of batch) {
       const before = (await this.#table.get(job)) ?? []
       // A store that failed has told its node, which is stopping; logs are not worth a second alarm.
-      await this.#store.commit({ rows: [this.#table.put(job, [...before, ...lines].slice(-MAX_LINES))] }).catch(() => undefined)
+      await this.#store
+        .commit({ rows: [this.#table.put(job, [...before, ...lines].slice(-MAX_LINES))] })
+        .catch(() => undefined)
     }
   }
 }

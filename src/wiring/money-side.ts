@@ -14,7 +14,6 @@ const MAX_TASKS = 200
 export function moneyApi(base: Base, { book, client, payer }: ClientSide, host: HostSide | undefined): MoneyApi {
   const { channels, wallet, signer } = base
   return new Money({
-    domain: base.chain.domain,
     signer,
     clientBook: book,
     ...(host === undefined ? {} : { host: { book: host.book, settler: host.settler } }),
@@ -25,25 +24,39 @@ export function moneyApi(base: Base, { book, client, payer }: ClientSide, host: 
       state: (id, signal) => chainChannel(channels, id, signal),
       lane: (id, task, signal) => channels.lane(id, task, signal),
       balance: (token, signal) => balanceOf(base, token, signal),
-      credit: async (token, signal) => (await channels.credit(token, signer.address, signal)) + (await taskCredits(base, token, signal)).sum,
+      credit: async (token, signal) =>
+        (await channels.credit(token, signer.address, signal)) + (await taskCredits(base, token, signal)).sum,
       withdraw: (token, signal) => withdraw(base, token, signal),
       startClose: async (terms, signal) => void (await channels.startClose(wallet, terms, signal)),
       finishClose: async (terms, signal) => void (await channels.finishClose(wallet, terms, signal)),
-      end: async (group, release, signal) => void (await channels.end(wallet, group, release, { host: false, developers: [] }, signal)),
+      release: async (terms, claimed, hostSignature, signal) =>
+        void (await channels.release(wallet, terms, claimed, hostSignature, signal)),
     },
   })
 }
 
 /** The fees of this node's own tasks that wait to be drawn. */
-async function taskCredits({ registry, channels, signer }: Base, token: Hex, signal: AbortSignal): Promise<{ sum: bigint; taskIds: Hex[] }> {
-  const own = (await registry.list({ developer: signer.address }, signal)).filter((entry) => entry.token === token || token === NATIVE)
-  const credits = await Promise.all(own.map(async ({ taskId }) => ({ taskId, amount: await channels.taskCredit(token, taskId, signal) })))
+async function taskCredits(
+  { registry, channels, signer }: Base,
+  token: Hex,
+  signal: AbortSignal,
+): Promise<{ sum: bigint; taskIds: Hex[] }> {
+  const own = (await registry.list({ developer: signer.address }, signal)).filter(
+    (entry) => entry.token === token || token === NATIVE,
+  )
+  const credits = await Promise.all(
+    own.map(async ({ taskId }) => ({ taskId, amount: await channels.taskCredit(token, taskId, signal) })),
+  )
   const some = credits.filter(({ amount }) => amount > 0n)
   return { sum: some.reduce((all, { amount }) => all + amount, 0n), taskIds: some.map(({ taskId }) => taskId) }
 }
 
 /** Both kinds of credit; each goes to the payee that its owner named. */
-async function withdraw(base: Base, token: Hex, signal: AbortSignal): Promise<{ tx: Hex; gasUsed: bigint; to: Hex; amount: bigint } | undefined> {
+async function withdraw(
+  base: Base,
+  token: Hex,
+  signal: AbortSignal,
+): Promise<{ tx: Hex; gasUsed: bigint; to: Hex; amount: bigint } | undefined> {
   const { channels, wallet, signer, hosts } = base
   const credit = await channels.credit(token, signer.address, signal)
   const fees = await taskCredits(base, token, signal)
@@ -62,5 +75,7 @@ async function withdraw(base: Base, token: Hex, signal: AbortSignal): Promise<{ 
 async function byPayee({ registry }: Base, taskIds: readonly Hex[], signal: AbortSignal): Promise<Map<Hex, Hex[]>> {
   const entries = await Promise.all(taskIds.map((taskId) => registry.get(taskId, signal)))
   const known = entries.filter((entry) => entry !== undefined)
-  return new Map([...Map.groupBy(known, ({ payee }) => payee)].map(([payee, list]) => [payee, list.map(({ taskId }) => taskId)]))
+  return new Map(
+    [...Map.groupBy(known, ({ payee }) => payee)].map(([payee, list]) => [payee, list.map(({ taskId }) => taskId)]),
+  )
 }

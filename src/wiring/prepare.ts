@@ -19,10 +19,20 @@ export type NewHome = {
 }
 
 /** Throws `bad_input` where there is a wallet already, `home_in_use`, `home_unreadable`. */
-export async function prepareHome({ folder, password, privateKey, rounds, keep, config }: NewHome): Promise<{ address: Hex; file: string }> {
+export async function prepareHome({
+  folder,
+  password,
+  privateKey,
+  rounds,
+  keep,
+  config,
+}: NewHome): Promise<{ address: Hex; file: string }> {
   const home = await openHome(folder, { floorBytes: 0, ballastBytes: 0 })
   try {
-    const signer = await createWalletKey(home, password, { ...(privateKey === undefined ? {} : { privateKey }), ...(rounds === undefined ? {} : { rounds }) })
+    const signer = await createWalletKey(home, password, {
+      ...(privateKey === undefined ? {} : { privateKey }),
+      ...(rounds === undefined ? {} : { rounds }),
+    })
     if (keep === true) await keepPassword(home, password)
     if (config !== undefined) await writeFile(join(home.folder, 'config.yml'), config, { mode: 0o600 })
     return { address: signer.address, file: join(home.paths.keys, 'wallet.json') }

@@ -33,7 +33,11 @@ export function openTables(store: Store) {
     clientOutputs: store.table('client-outputs', jsonCodec(z.string()), PLAIN),
     acks: store.table('acks', jsonCodec(zCount), PLAIN),
     images: store.table('images', jsonCodec(zCid), PLAIN),
-    logs: store.table('logs', jsonCodec(z.array(z.strictObject({ stream: z.enum(['stdout', 'stderr']), text: z.string() }))), PLAIN),
+    logs: store.table(
+      'logs',
+      jsonCodec(z.array(z.strictObject({ stream: z.enum(['stdout', 'stderr']), text: z.string() }))),
+      PLAIN,
+    ),
   }
 }
 

@@ -34,7 +34,12 @@ export type World = {
   close(): Promise<void>
 }
 
-export type WorldOptions = { hosts?: number; hostFlags?: Record<string, unknown>; clientFlags?: Record<string, unknown>; log?: string }
+export type WorldOptions = {
+  hosts?: number
+  hostFlags?: Record<string, unknown>
+  clientFlags?: Record<string, unknown>
+  log?: string
+}
 
 export function accountKey(index: number): Uint8Array {
   return fromHex(HDNodeWallet.fromPhrase(MNEMONIC, undefined, `m/44'/60'/0'/0/${index}`).privateKey as Hex)
@@ -52,12 +57,24 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
   let bootstrap: string[] = []
   const open: World['open'] = async (name, role, account, flags = {}) => {
     const home = join(folder, name)
-    await prepareHome({ folder: home, password: 'play', keep: true, rounds: 1024, privateKey: accountKey(account) }).catch(() => undefined)
+    await prepareHome({
+      folder: home,
+      password: 'play',
+      keep: true,
+      rounds: 1024,
+      privateKey: accountKey(account),
+    }).catch(() => undefined)
     const loaded = loadConfig({
       env: {},
       cwd: folder,
       file: new URL('../../config/devnet.yml', import.meta.url).pathname,
-      flags: { home, 'chain.rpc': anvil.url, 'chain.deployment': deploymentFile, 'p2p.bootstrap': bootstrap.join(' '), ...flags },
+      flags: {
+        home,
+        'chain.rpc': anvil.url,
+        'chain.deployment': deploymentFile,
+        'p2p.bootstrap': bootstrap.join(' '),
+        ...flags,
+      },
     })
     const log = createLog({ level: options.log ?? 'silent', redaction: new Redaction() })
     const node = await openNode(loaded, role, log, signal)
@@ -67,7 +84,8 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
   const developer = await open('developer', 'node', 1)
   bootstrap = (await developer.api.info()).addresses
   const hosts: RunningNode[] = []
-  for (let i = 0; i < (options.hosts ?? 1); i++) hosts.push(await open(`host${i + 1}`, 'host', 3 + i, options.hostFlags))
+  for (let i = 0; i < (options.hosts ?? 1); i++)
+    hosts.push(await open(`host${i + 1}`, 'host', 3 + i, options.hostFlags))
   const client = await open('client', 'node', 2, options.clientFlags)
   return {
     anvil,

@@ -1,0 +1,206 @@
+/**
+ * A whole market on this machine: a chain with the contracts, a developer, a client and some hosts, each a process of
+ * its own with a home folder of its own. Everything lives in one temporary folder and ends with `close`.
+ */
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { HDNodeWallet } from 'ethers'
+import { parse, stringify } from 'yaml'
+import { z } from 'zod'
+import { startAnvil } from '../chain/anvil.ts'
+import { deploy } from '../chain/deploy.ts'
+import { inheritedEnvironment } from '../config.ts'
+import { MecaError } from '../core/errors.ts'
+import { makeSigner } from '../core/signature.ts'
+import { fromHex } from '../core/typed.ts'
+import type { Hex } from '../core/units.ts'
+import { makeCloser } from './base.ts'
+import type { Closer } from './base.ts'
+import { prepareHome } from './prepare.ts'
+
+export type Member = { home: string; api: string; address: Hex }
+export type Devnet = {
+  folder: string
+  chainId: number
+  rpc: string
+  contracts: { tasks: Hex; hosts: Hex; channels: Hex }
+  developer: Member
+  client: Member
+  hosts: Member[]
+  /** Fires when a member ended by itself, with its name. */
+  lost: Promise<string>
+  close(): Promise<void>
+}
+
+export type DevnetOptions = { hosts: number; signal: AbortSignal; onStep?: (step: string, detail?: string) => void }
+
+/** Every development chain knows it; its accounts own play money, and nothing else. */
+const MNEMONIC = 'test test test test test test test test test test test junk'
+const DEPLOYER = 0
+const DEVELOPER = 1
+const CLIENT = 2
+const FIRST_HOST = 3
+/** The key derivation that protects real money would take a second per member. */
+const PLAY_ROUNDS = 1024
+/** A node is ready within three seconds on a free machine. */
+const READY_MS = 60_000
+/** A host ends its containers first. */
+const END_MS = 20_000
+
+export async function startDevnet(options: DevnetOptions): Promise<Devnet> {
+  const closer = makeCloser()
+  const lost = Promise.withResolvers<string>()
+  try {
+    return await open(options, closer, lost)
+  } catch (error) {
+    await closer.close()
+    throw error
+  }
+}
+
+async function open(
+  { hosts, signal, onStep = () => undefined }: DevnetOptions,
+  closer: Closer,
+  lost: PromiseWithResolvers<string>,
+): Promise<Devnet> {
+  const folder = await mkdtemp(join(tmpdir(), 'meca-devnet-'))
+  closer.add(() => rm(folder, { recursive: true, force: true }))
+  onStep('chain')
+  const life = new AbortController()
+  const anvil = await startAnvil({
+    signal: life.signal,
+    mnemonic: MNEMONIC,
+    args: ['--accounts', String(FIRST_HOST + hosts)],
+  })
+  closer.add(() => anvil.stop())
+  onStep('contracts')
+  const deployment = await deploy(anvil.url, makeSigner(keyOf(DEPLOYER)), { signal, pollMs: 50 })
+  const deploymentFile = join(folder, 'deployment.json')
+  await writeFile(deploymentFile, JSON.stringify(deployment, null, 2))
+  const base = await readFile(new URL('../../config/devnet.yml', import.meta.url), 'utf8')
+  const member = (name: string, role: 'host' | 'node', account: number, bootstrap: readonly string[]) => {
+    onStep(role, name)
+    const own = {
+      chain: { rpc: anvil.url, deployment: deploymentFile },
+      p2p: { bootstrap },
+      log: { file: join(folder, `${name}.log`) },
+    }
+    return startMember(
+      { folder: join(folder, name), name, role, account, config: merge(base, own), signal },
+      closer,
+      lost,
+    )
+  }
+  const developer = await member('developer', 'node', DEVELOPER, [])
+  const others = await Promise.all([
+    member('client', 'node', CLIENT, developer.addresses),
+    ...Array.from({ length: hosts }, (_, i) => member(`host${i + 1}`, 'host', FIRST_HOST + i, developer.addresses)),
+  ])
+  const [client, ...hostMembers] = others.map(({ member: m }) => m)
+  if (client === undefined) throw new MecaError('internal', 'a devnet without a client')
+  return {
+    folder,
+    chainId: deployment.chainId,
+    rpc: anvil.url,
+    contracts: deployment.contracts,
+    developer: developer.member,
+    client,
+    hosts: hostMembers,
+    lost: lost.promise,
+    close: () => closer.close(),
+  }
+}
+
+type NewMember = {
+  folder: string
+  name: string
+  role: 'host' | 'node'
+  account: number
+  config: string
+  signal: AbortSignal
+}
+
+async function startMember(
+  m: NewMember,
+  closer: Closer,
+  lost: PromiseWithResolvers<string>,
+): Promise<{ member: Member; addresses: string[] }> {
+  await mkdir(m.folder, { recursive: true, mode: 0o700 })
+  const { address } = await prepareHome({
+    folder: m.folder,
+    password: 'play',
+    keep: true,
+    rounds: PLAY_ROUNDS,
+    privateKey: keyOf(m.account),
+    config: m.config,
+  })
+  const main = new URL('../main.ts', import.meta.url).pathname
+  const child = spawn(process.execPath, [main, m.role, 'start', '--home', m.folder, '--json'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    cwd: m.folder,
+    env: inheritedEnvironment(),
+  })
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  let closing = false
+  closer.add(async () => {
+    closing = true
+    await end(child, ended)
+  })
+  const ready = await untilReady(child, ended, m)
+  void ended.then(() => {
+    if (!closing) lost.resolve(m.name)
+  })
+  return { member: { home: m.folder, api: ready.url, address }, addresses: ready.addresses }
+}
+
+const zReady = z.object({ ready: z.literal(true), url: z.string(), addresses: z.array(z.string()) })
+
+async function untilReady(
+  child: ChildProcess,
+  ended: Promise<void>,
+  { name, signal }: NewMember,
+): Promise<z.infer<typeof zReady>> {
+  let complaint = ''
+  child.stderr?.on('data', (chunk: Buffer) => (complaint = (complaint + chunk.toString('utf8')).slice(-2000)))
+  const line = new Promise<string>((resolve) => {
+    if (child.stdout !== null) createInterface({ input: child.stdout }).once('line', resolve)
+  })
+  const stop = AbortSignal.any([signal, AbortSignal.timeout(READY_MS)])
+  const late = new Promise<'late'>((resolve) => stop.addEventListener('abort', () => resolve('late'), { once: true }))
+  const first = await Promise.race([line, ended, late])
+  if (typeof first === 'string' && first !== 'late') return zReady.parse(JSON.parse(first))
+  const why = first === 'late' ? 'was not ready in time' : 'ended at its start'
+  throw new MecaError('internal', `The process of ${name} ${why}: ${complaint.trim().split('\n').slice(-5).join(' ')}`)
+}
+
+async function end(child: ChildProcess, ended: Promise<void>): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  child.kill('SIGTERM')
+  const timer = setTimeout(() => child.kill('SIGKILL'), END_MS)
+  await ended
+  clearTimeout(timer)
+}
+
+function keyOf(account: number): Uint8Array {
+  return fromHex(HDNodeWallet.fromPhrase(MNEMONIC, undefined, `m/44'/60'/0'/0/${account}`).privateKey as Hex)
+}
+
+/** The settings of every devnet, and this member's own over them. */
+function merge(base: string, own: { chain: object; p2p: object; log: object }): string {
+  // Amounts are larger than a double holds, so whole numbers stay bigint on the way through.
+  const parsed = parse(base, { intAsBigInt: true }) as Record<string, unknown>
+  return stringify({
+    ...parsed,
+    log: own.log,
+    chain: { ...asObject(parsed['chain']), ...own.chain },
+    p2p: { ...asObject(parsed['p2p']), ...own.p2p },
+  })
+}
+
+function asObject(value: unknown): object {
+  return typeof value === 'object' && value !== null ? value : {}
+}
