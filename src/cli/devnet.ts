@@ -14,9 +14,9 @@ export async function runDevnet(context: Context, { hosts }: { hosts: number }):
       id: folder,
       text: [
         `chain      ${chainId} at ${rpc}`,
-        `developer  ${developer.address}  --home ${developer.home}`,
-        `client     ${client.address}  --home ${client.home}`,
-        ...members.map((host, i) => `host ${i + 1}     ${host.address}  --home ${host.home}`),
+        `developer  ${developer.address}  --home ${developer.home}  ${developer.api}`,
+        `client     ${client.address}  --home ${client.home}  ${client.api}`,
+        ...members.map((host, i) => `host ${i + 1}     ${host.address}  --home ${host.home}  ${host.api}`),
       ].join('\n'),
     })
     output.say('the market is up; Ctrl-C ends it and leaves nothing behind')
