@@ -106,6 +106,7 @@ for (const [name, { argv, text, daemon }] of Object.entries(EXAMPLES)) {
     const { exit, text: out, stderr } = await bench.run(words, { env })
     assert.equal(exit, 0, stderr)
     assert.match(out, text)
+    assert.doesNotMatch(out, /^(next:|cost \S|error:|running$)/m, 'talk belongs on stderr')
   })
 
   test(`meca ${name} --json prints one JSON document`, async (t) => {
