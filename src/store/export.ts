@@ -13,7 +13,7 @@ import { zTerms } from '../core/wire.ts'
 import { hasCode, writeDurably } from './files.ts'
 import { stringify } from './journal.ts'
 
-export const zExportedVoucher = z.strictObject({
+const zExportedVoucher = z.strictObject({
   version: z.literal(1),
   chainId: zCount,
   channels: zAddress,

@@ -41,6 +41,7 @@ export type HomeOptions = {
 
 const VERSION = 1
 const FLOOR_BYTES = 2 ** 30
+const BALLAST = 'ballast'
 const BALLAST_BYTES = 16 * 2 ** 20
 /** Old enough that no other process can be in the middle of writing it. */
 const TEMP_AGE_MS = 60_000
@@ -48,10 +49,25 @@ const TEMP_AGE_MS = 60_000
 const OURS =
   /^(version|id|market\.json|lock\.[0-9]+|ballast|database|head|blobs|blocks|sockets|keys|config\.yml|token|\.tmp-.*)$/
 
-/** Throws `home_in_use` (somebody else owns it) or `home_unreadable` (it cannot be used, and why). */
+/**
+ * Throws `home_in_use` (somebody else owns it), `home_unreadable` (it cannot be used, and why), or `disk_full` where not
+ * even giving up the ballast makes room for a lock.
+ */
 export async function openHome(path: string, options: HomeOptions = {}): Promise<Home> {
+  try {
+    return await openOwned(path, options)
+  } catch (error) {
+    if (!(error instanceof MecaError && error.code === 'disk_full')) throw error
+    await rm(join(path, BALLAST), { force: true })
+    return openOwned(path, options)
+  }
+}
+
+async function openOwned(path: string, options: HomeOptions): Promise<Home> {
   const folder = await ownFolder(path)
-  const lock = await lockFolder(folder)
+  const lock = await lockFolder(folder).catch((error: unknown) => {
+    throw unreadable(folder, error)
+  })
   try {
     failpoint('home.locked')
     await checkVersion(folder)
@@ -59,7 +75,7 @@ export async function openHome(path: string, options: HomeOptions = {}): Promise
     await createDurably(join(folder, 'version'), `${VERSION}\n`)
     const paths = await makeFolders(folder)
     await removeOldTemps(folder)
-    const ballast = join(folder, 'ballast')
+    const ballast = join(folder, BALLAST)
     const floorBytes = options.floorBytes ?? FLOOR_BYTES
     await keepBallast(ballast, options.ballastBytes ?? BALLAST_BYTES)
     return {

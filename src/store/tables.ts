@@ -118,7 +118,7 @@ export async function countKeys(
   return count
 }
 
-export function joinRow(seq: number, text: string): string {
+function joinRow(seq: number, text: string): string {
   return `${seq}:${text}`
 }
 

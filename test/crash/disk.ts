@@ -1,10 +1,13 @@
 /** A disk that fills up: writing ends with an error that says so, and with room again everything promised is there. */
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { asMecaError } from '../../src/core/errors.ts'
 import type { MecaError } from '../../src/core/errors.ts'
+import { openHome } from '../../src/store/home.ts'
+import { Store } from '../../src/store/store.ts'
 import { closeWorld, openWorld, pay } from '../store/support.ts'
 import { mountTmpfs, resizeTmpfs, unmount } from './mounts.ts'
 import { assertKept, CALLERS } from './support.ts'
@@ -29,6 +32,29 @@ export async function fillDisk(sizeMib: number): Promise<Full> {
       await unmount(point)
     }
   } finally {
+    await rm(root, { recursive: true, force: true })
+  }
+}
+
+/** A disk that others filled to the last byte: the node still starts, and can write down what it then does. */
+export async function startOnFullDisk(): Promise<{ ballastBefore: boolean; ballastAfter: boolean }> {
+  const root = await mkdtemp(join(tmpdir(), 'meca-crash-disk-'))
+  const point = join(root, 'point')
+  await mountTmpfs(point, '32m')
+  try {
+    const folder = join(point, 'home')
+    const options = { floorBytes: 0, ballastBytes: 4 * 2 ** 20 }
+    await openHome(folder, options).then((home) => home.close())
+    const ballastBefore = existsSync(join(folder, 'ballast'))
+    await assert.rejects(writeFile(join(point, 'others'), Buffer.alloc(64 * 2 ** 20)), { code: 'ENOSPC' })
+    const home = await openHome(folder, options)
+    const store = await Store.open(home)
+    await store.commit({ journal: [{ kind: 'claim' }] })
+    await store.close()
+    await home.close()
+    return { ballastBefore, ballastAfter: existsSync(join(folder, 'ballast')) }
+  } finally {
+    await unmount(point)
     await rm(root, { recursive: true, force: true })
   }
 }

@@ -11,7 +11,7 @@ import { Store } from '../../src/store/store.ts'
 import { jsonCodec } from '../../src/store/tables.ts'
 import type { Table } from '../../src/store/tables.ts'
 
-export const zRow = z.strictObject({ jobs: zCount, hostAmount: zAmount })
+const zRow = z.strictObject({ jobs: zCount, hostAmount: zAmount })
 export type Row = z.infer<typeof zRow>
 
 /** No ballast: most tests are not about a full disk, and 16 MiB each add up. */
