@@ -1,6 +1,11 @@
-/** The express application: the guard, the two calls that carry bytes, then every JSON call from the table. */
+/**
+ * The API as one request listener: the guard first, then the call that runs a task, then express for everything else.
+ * Running a task goes around express because its router costs as much as the rest of that path together: with 64 jobs
+ * in flight the layer adds 2 times a plain echo server's time without it and more than 3 with it (test/bench/http.ts).
+ */
 import express from 'express'
-import type { Express, NextFunction, Request, RequestHandler, Response } from 'express'
+import type { Express, NextFunction, Request, Response } from 'express'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { asMecaError, MecaError } from '../core/errors.ts'
 import type { NodeApi } from '../role/api.ts'
 import { takeSmall } from './body.ts'
@@ -14,15 +19,29 @@ import { jobOutput, runTask } from './run.ts'
 
 /** The part of the program's logger that is used here. */
 export type Log = { error(fields: object, message: string): void }
-export type AppOptions = { api: NodeApi; guard: Guard; maxInputBytes: number; log: Log }
+export type ListenerOptions = { api: NodeApi; guard: Guard; maxInputBytes: number; log: Log }
 
-export function makeApp({ api, guard, maxInputBytes, log }: AppOptions): Express {
+const RUN = /^\/v1\/tasks\/([^/?]+)\/run(?:\?|$)/
+
+export function makeListener({ api, guard, maxInputBytes, log }: ListenerOptions): RequestListener {
+  const onError = failed(log)
+  const app = makeApp(api, onError)
+  return (req, res) => {
+    const refusal = guard(req.headers)
+    if (refusal !== undefined) return sendProblem(req, res, refusal.error, refusal.status, refusal.headers)
+    const task = req.method === 'POST' ? RUN.exec(req.url ?? '')?.[1] : undefined
+    // Express knows its own narrower request type; it makes one out of Node's.
+    if (task === undefined) return void app(req as Request, res as Response)
+    runTask(api, task, req, res, maxInputBytes, untilClosed(res)).catch((error: unknown) => onError(error, req, res))
+  }
+}
+
+/** Everything but running a task. It expects the guard before it. */
+export function makeApp(api: NodeApi, onError: OnError): Express {
   const app = express()
-  // Each of these would cost time on every job and give an API for programs nothing.
+  // Each of these would cost time on every request and gives an API for programs nothing.
   app.disable('x-powered-by').disable('etag').set('query parser', false).set('case sensitive routing', true)
-  app.use(guarded(guard))
-  app.post('/v1/tasks/:task/run', (req, res) => runTask(api, req, res, maxInputBytes, untilClosed(res)))
-  app.get('/v1/jobs/:job/output', (req, res) => jobOutput(api, req, res))
+  app.get('/v1/jobs/:job/output', (req, res) => jobOutput(api, req.params.job, res))
   app.get('/v1/openapi.json', async (_req, res) => {
     const { openapiDocument } = await import('./openapi.ts')
     sendJson(res, 200, openapiDocument())
@@ -33,16 +52,11 @@ export function makeApp({ api, guard, maxInputBytes, log }: AppOptions): Express
       cure: 'see /v1/openapi.json for what it has',
     })
   })
-  app.use(failed(log))
+  app.use((error: unknown, req: Request, res: Response, next: NextFunction) => {
+    void next // never called: Express knows an error handler by its four arguments
+    onError(error, req, res)
+  })
   return app
-}
-
-function guarded(guard: Guard): RequestHandler {
-  return (req, res, next) => {
-    const refusal = guard(req.headers)
-    if (refusal === undefined) next()
-    else sendProblem(req, res, refusal.error, refusal.status, refusal.headers)
-  }
 }
 
 function register(
@@ -89,7 +103,7 @@ async function takeJson(req: Request): Promise<unknown> {
 }
 
 /** Fires when the caller went away before its answer was complete. */
-function untilClosed(res: Response): AbortSignal {
+function untilClosed(res: ServerResponse): AbortSignal {
   const controller = new AbortController()
   res.on('close', () => {
     if (!res.writableFinished) controller.abort()
@@ -97,18 +111,19 @@ function untilClosed(res: Response): AbortSignal {
   return controller.signal
 }
 
-function failed(log: Log) {
-  return (error: unknown, req: Request, res: Response, next: NextFunction) => {
-    void next // never called: Express knows an error handler by its four arguments
+type OnError = (error: unknown, req: IncomingMessage, res: ServerResponse) => void
+
+function failed(log: Log): OnError {
+  return (error, req, res) => {
     const known = asMecaError(badPath(error) ?? error)
     if (known.code === 'internal' && !res.closed) {
-      log.error({ err: error, method: req.method, path: req.path }, 'a request failed')
+      log.error({ err: error, method: req.method, url: req.url }, 'a request failed')
     }
     sendProblem(req, res, known)
   }
 }
 
-/** Express speaks of a path with broken percent-encoding in its own way. */
+/** A path with broken percent-encoding. */
 function badPath(error: unknown): MecaError | undefined {
   if (!(error instanceof URIError)) return undefined
   return new MecaError('bad_input', 'The path has broken percent-encoding', { cause: error })

@@ -3,8 +3,7 @@
  * status is told in X-Meca-Status; whatever carries that header was said by the task and billed, and a problem document
  * without it is ours. A caller that goes away cancels its job.
  */
-import type { ServerResponse } from 'node:http'
-import type { Request } from 'express'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { MecaError } from '../core/errors.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import type { JobStatus } from '../core/receipt.ts'
@@ -34,14 +33,16 @@ const CODES: Record<Exclude<JobStatus, 'answered'>, ErrorCode> = {
 
 const unheard: OnProgress = () => undefined
 
+/** `encodedTask` is the path's own text. */
 export async function runTask(
   api: NodeApi,
-  req: Request,
+  encodedTask: string,
+  req: IncomingMessage,
   res: ServerResponse,
   maxInputBytes: number,
   signal: AbortSignal,
 ): Promise<void> {
-  const task = String(req.params['task'])
+  const task = decodeURIComponent(encodedTask)
   const options = optionsOf(req)
   const { input, release } = await takeBody(req, maxInputBytes)
   const run = (onProgress: OnProgress) => api.client.run(task, input, options, onProgress, signal).finally(release)
@@ -52,8 +53,8 @@ export async function runTask(
   await sendOutput(res, statusOf(result.httpStatus), headersOf(result), result.outputBytes, output)
 }
 
-export async function jobOutput(api: NodeApi, req: Request, res: ServerResponse): Promise<void> {
-  const job = check(jobId, req.params['job'], 'path')
+export async function jobOutput(api: NodeApi, id: string, res: ServerResponse): Promise<void> {
+  const job = check(jobId, id, 'path')
   const { result } = await api.client.job(job)
   if (result === undefined) {
     throw new MecaError('not_found', `Job ${job} has no output`, { cure: `look at its state: meca job show ${job}` })
@@ -62,14 +63,15 @@ export async function jobOutput(api: NodeApi, req: Request, res: ServerResponse)
 }
 
 /** The query is rare on this path and costs a parse, so it is only looked at where there is one. */
-function optionsOf(req: Request): RunOptions {
+function optionsOf(req: IncomingMessage): RunOptions {
   const given: Record<string, string> = {}
   for (const [header, name] of Object.entries(OPTION_HEADERS)) {
     const value = req.headers[header]
     if (typeof value === 'string') given[name] = value
   }
-  const at = req.url.indexOf('?')
-  if (at >= 0) Object.assign(given, Object.fromEntries(new URLSearchParams(req.url.slice(at))))
+  const { url = '' } = req
+  const at = url.indexOf('?')
+  if (at >= 0) Object.assign(given, Object.fromEntries(new URLSearchParams(url.slice(at))))
   for (const _ in given) return check(runQuery, given, 'query')
   return {}
 }

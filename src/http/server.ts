@@ -4,7 +4,7 @@ import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { MecaError } from '../core/errors.ts'
 import type { NodeApi } from '../role/api.ts'
-import { makeApp } from './app.ts'
+import { makeListener } from './app.ts'
 import type { Log } from './app.ts'
 import { makeGuard } from './guard.ts'
 import * as limits from './limits.ts'
@@ -34,8 +34,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
   })
   server.maxConnections = limits.MAX_CONNECTIONS
   const port = await listen(server, host, options.port)
-  // An express application is a request listener; its own types leave out Node's narrower request type.
-  server.on('request', makeApp({ api, guard: makeGuard({ host, port, token }), maxInputBytes, log }))
+  server.on('request', makeListener({ api, guard: makeGuard({ host, port, token }), maxInputBytes, log }))
   const stop = () => server.closeAllConnections()
   signal.addEventListener('abort', stop)
   return {
