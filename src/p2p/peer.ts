@@ -62,7 +62,7 @@ export type Peer = {
   dial(target: Target, signal: AbortSignal): Promise<Connection>
   /** Whether an address that a stranger gave us (in an offer, say) may be dialled; false too for what is no address. */
   mayDial(address: string): boolean
-  /** A stream to the peer, in one round trip where a connection exists. */
+  /** A stream to the peer; naming its protocol costs one round trip, which is why jobs share a long-lived one. */
   openStream(target: Target, protocol: string, signal: AbortSignal): Promise<Stream>
   /** Closes the peer's connections and locks it out for a while. */
   ban(peerId: string): void
@@ -143,8 +143,7 @@ async function dial(libp2p: Libp2p, target: Target, signal: AbortSignal): Promis
 async function openStream(libp2p: Libp2p, target: Target, protocol: string, signal: AbortSignal): Promise<Stream> {
   const connection = await dial(libp2p, target, signal)
   try {
-    // Not negotiating first saves the round trip; a peer that does not speak the protocol resets the stream.
-    return await connection.newStream(protocol, { signal, runOnLimitedConnection: true, negotiateFully: false })
+    return await connection.newStream(protocol, { signal, runOnLimitedConnection: true })
   } catch (cause) {
     throw unreachable(target, signal, cause)
   }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import type { Stream } from '@libp2p/interface'
@@ -136,35 +137,14 @@ test('a peer whose process is killed ends the stream at once', async (t) => {
 })
 
 test('at least 10,000 round trips a second at 64 in flight between two processes', async (t) => {
-  const other = await startOther(t, 'echo')
-  const peer = await startPeer(t)
-  const frames = new FrameStream(await peer.openStream(other.addrs, '/meca/job/1', forMs(5_000)))
-  const waiting = new Map<unknown, () => void>()
-  const reader = (async () => {
-    for await (const frame of frames) waiting.get(frame.header.n)?.()
-  })()
-  let next = 0
-  const roundTrip = (): Promise<void> => {
-    const n = next++
-    return new Promise((resolve) => {
-      waiting.set(n, resolve)
-      void frames.send(1, { n, body: 'x'.repeat(80) })
-    })
+  const host = await startOther(t, 'echo')
+  // Neither end is this process: the test runner's hooks on promises cost more than the messages.
+  const client = await startOther(t, 'measure', host.addrs[0] ?? '')
+  const rates: number[] = []
+  for (let round = 0; round < 4; round++) {
+    client.child.send('trips')
+    rates.push(Number((await once(client.child, 'message'))[0]))
   }
-  const run = async (total: number): Promise<number> => {
-    let left = total
-    const started = performance.now()
-    await Promise.all(
-      Array.from({ length: 64 }, async () => {
-        while (left-- > 0) await roundTrip()
-      }),
-    )
-    return (total / (performance.now() - started)) * 1_000
-  }
-  await run(5_000)
-  const best = Math.max(await run(20_000), await run(20_000), await run(20_000))
-  t.diagnostic(`${Math.round(best)} round trips a second`)
-  assert.ok(best >= 10_000, `${Math.round(best)} a second`)
-  await frames.close()
-  await reader
+  t.diagnostic(`${Math.round(Math.max(...rates))} round trips a second`)
+  assert.ok(Math.max(...rates) >= 10_000, rates.join(', '))
 })

@@ -6,7 +6,7 @@ import type { Header } from '../../src/p2p/codec.ts'
 import { getData, putData, serveData } from '../../src/p2p/data.ts'
 import { FrameStream } from '../../src/p2p/frames.ts'
 import { generateIdentity } from '../../src/p2p/identity.ts'
-import { serveJobs } from '../../src/p2p/jobs.ts'
+import { openJobs, serveJobs } from '../../src/p2p/jobs.ts'
 import { DATA, JOBS, PROTOCOLS } from '../../src/p2p/limits.ts'
 import { joinOffers } from '../../src/p2p/offers.ts'
 import { createPeer } from '../../src/p2p/peer.ts'
@@ -47,7 +47,7 @@ const roles: Readonly<Record<string, (peer: Peer, args: readonly string[]) => Pr
       stream.addEventListener('message', () => void plain(stream), { once: true })
     })
   },
-  /** Moves 64 MiB from or to the peer named, in the way its parent says, and tells when it is done. */
+  /** Talks to the peer named in the way its parent says, and tells the figure: bytes moved, or trips a second. */
   measure: (peer, [target = '']) => {
     process.on('message', (kind: string) => void ways[kind]?.(peer, target).then((bytes) => process.send?.(bytes)))
     return Promise.resolve()
@@ -96,6 +96,7 @@ async function floodControl(peer: Peer, peerId: string): Promise<void> {
   }
 }
 
+const TRIPS = 20_000
 const BULK_BYTES = 64 * 1024 ** 2
 const CHUNK = Buffer.alloc(128 * 1024, 1)
 
@@ -107,6 +108,29 @@ const ways: Readonly<Record<string, (peer: Peer, target: string) => Promise<numb
     const bytes = await count(stream)
     await stream.close()
     return bytes
+  },
+  /** 100 B messages, 64 in flight; gives round trips a second. */
+  trips: async (peer, target) => {
+    const frames = await openJobs(peer, target, AbortSignal.timeout(5_000))
+    const waiting = new Map<unknown, () => void>()
+    const reader = (async () => {
+      for await (const frame of frames) waiting.get(frame.header.n)?.()
+    })()
+    let left = TRIPS
+    const started = performance.now()
+    const runner = async (): Promise<void> => {
+      for (let n = left--; n > 0; n = left--) {
+        const answered = new Promise<void>((resolve) => waiting.set(n, resolve))
+        await frames.send(1, { n, body: 'x'.repeat(80) })
+        await answered
+        waiting.delete(n)
+      }
+    }
+    await Promise.all(Array.from({ length: 64 }, runner))
+    const perSecond = (TRIPS / (performance.now() - started)) * 1_000
+    await frames.close()
+    await reader
+    return perSecond
   },
   get: async (peer, target) => {
     const options = { signal: AbortSignal.timeout(60_000), maxBytes: BULK_BYTES }
