@@ -4,11 +4,11 @@
  */
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdir, open, readdir, realpath, rm, stat, statfs } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { MecaError } from '../core/errors.ts'
 import type { Hex } from '../core/units.ts'
 import { failpoint } from '../failpoint.ts'
-import { createDurably, hasCode, readIfThere, TEMP_PREFIX } from './files.ts'
+import { createDurably, hasCode, readIfThere, syncFolder, TEMP_PREFIX } from './files.ts'
 import { lockFolder } from './lock.ts'
 
 export type Home = {
@@ -97,7 +97,9 @@ async function openOwned(path: string, options: HomeOptions): Promise<Home> {
 /** Made where there is none; its mode is 0700 because it holds keys. */
 async function ownFolder(path: string): Promise<string> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 })
+    const made = await mkdir(path, { recursive: true, mode: 0o700 })
+    if (made !== undefined)
+      for (const parent of new Set([dirname(made), dirname(resolve(path))])) await syncFolder(parent)
     if (!(await stat(path)).isDirectory()) throw new Error('it is not a folder')
     const folder = await realpath(path)
     await refuseForeign(folder)

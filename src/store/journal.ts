@@ -71,8 +71,8 @@ export function damaged(what: string, seq?: number, cause?: unknown): MecaError 
   return new MecaError('store_damaged', `The money records on disk are damaged: ${what}`, {
     cause,
     cure:
-      'copy the home folder away before anything else; then restore it from a backup, or export what is readable ' +
-      'with `meca claim --export FILE` and claim from the export',
+      'copy the home folder away before anything else, then restore it from a backup; ' +
+      'the file of store.exportFile, where one was set, still holds every voucher',
     details: { ...(seq === undefined ? {} : { record: seq }), what },
   })
 }
