@@ -11,6 +11,7 @@ export class Rpc {
   /** The endpoint as errors may name it: without path, query, user and password. */
   readonly host: string
   readonly #url: string
+  readonly #headers: Readonly<Record<string, string>>
   readonly #timeoutMs: number
   #nextId = 1
 
@@ -20,7 +21,10 @@ export class Rpc {
       throw new MecaError('bad_config', 'The RPC URL is not an http or https URL', { cure: 'Set chain.rpc to one.' })
     }
     this.host = parsed.host
-    this.#url = url
+    this.#headers = headersOf(parsed)
+    // The platform refuses addresses with a password in them, quoting them in its refusal.
+    parsed.username = parsed.password = ''
+    this.#url = parsed.href
     this.#timeoutMs = timeoutMs
   }
 
@@ -39,7 +43,7 @@ export class Rpc {
     try {
       const response = await fetch(this.#url, {
         method: 'POST',
-        headers: { 'content-type': 'application/json' },
+        headers: this.#headers,
         body: JSON.stringify({ jsonrpc: '2.0', id, method, params }),
         redirect: 'error',
         signal: AbortSignal.any([signal, AbortSignal.timeout(this.#timeoutMs)]),
@@ -78,6 +82,13 @@ const zReply = z.object({
   result: z.unknown().optional(),
   error: z.object({ code: z.number(), message: z.string(), data: z.unknown().optional() }).nullish(),
 })
+
+function headersOf({ username, password }: URL): Record<string, string> {
+  const plain = { 'content-type': 'application/json' }
+  if (username === '' && password === '') return plain
+  const pair = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
+  return { ...plain, authorization: `Basic ${Buffer.from(pair).toString('base64')}` }
+}
 
 function mayPass(status: number): boolean {
   return status === 429 || status === 408 || status >= 500

@@ -115,7 +115,13 @@ test('a channel in a token, opened by a relayer with a permit, ended in one tran
   const release = { claimed, hostSignature: market.signer(HOST).sign(digest) }
   const developer = market.signer(DEVELOPER).address
   const group = { terms, rows: [row(terms, taskId, 10, 400n, 70n)] }
-  const { paid } = await channels.end(host, group, release, { host: true, developers: [{ payee: developer, taskIds: [taskId] }] }, signal)
+  const { paid } = await channels.end(
+    host,
+    group,
+    release,
+    { host: true, developers: [{ payee: developer, taskIds: [taskId] }] },
+    signal,
+  )
   assert.deepEqual(
     paid.map((p) => [p.hostPaid, p.developerPaid]),
     [[400n, 70n]],

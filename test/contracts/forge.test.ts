@@ -1,0 +1,58 @@
+/**
+ * The contracts' own tests, run by forge: units, attacks P1 to P30 and invariants I1 to I24 by their names. Also: the
+ * committed ABI and bytecode are what a fresh compile gives, and what forge tested are these very bytes.
+ * FOUNDRY_FUZZ_RUNS, FOUNDRY_INVARIANT_RUNS and FOUNDRY_INVARIANT_DEPTH make it run longer.
+ */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { findForge, generate } from '../../scripts/contracts.ts'
+import * as abi from '../../src/chain/abi.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
+const forge = findForge()
+const skip = forge === undefined ? `npm has no forge for ${process.platform} ${process.arch}` : false
+
+type Results = Record<string, { test_results: Record<string, { status: string; reason: string | null }> }>
+
+test('abi.ts is what a fresh compile of contracts/ gives', async () => {
+  assert.equal(await generate(), readFileSync(join(ROOT, 'src/chain/abi.ts'), 'utf8'))
+})
+
+test('forge: units, attacks, invariants', { skip }, async (t) => {
+  const results = runForge()
+  let passed = 0
+  for (const [suite, { test_results }] of Object.entries(results)) {
+    for (const [name, { status, reason }] of Object.entries(test_results)) {
+      const title = `${suite.split(':')[1] ?? suite}: ${name.replace(/\(.*/, '').replaceAll('_', ' ')}`
+      await t.test(title, () => assert.equal(status, 'Success', reason ?? 'no reason given'))
+      passed++
+    }
+  }
+  assert.ok(passed >= 80, `forge ran ${passed} tests, and there are more than 80`)
+})
+
+test('forge tested the very bytes that are deployed', { skip }, () => {
+  const wanted = {
+    Tasks: abi.tasksBytecode,
+    Hosts: abi.hostsBytecode,
+    Channels: abi.channelsBytecode,
+    DevToken: abi.devTokenBytecode,
+  }
+  for (const [name, bytecode] of Object.entries(wanted)) {
+    const path = join(ROOT, `node_modules/.cache/forge/out/${name}.sol/${name}.json`)
+    const artifact = JSON.parse(readFileSync(path, 'utf8')) as { bytecode: { object: string } }
+    assert.equal(artifact.bytecode.object, bytecode, name)
+  }
+})
+
+function runForge(): Results {
+  const env = { FOUNDRY_FUZZ_RUNS: '10000', ...process.env, NODE: process.execPath }
+  const options = { cwd: ROOT, env, encoding: 'utf8', maxBuffer: 64 * 2 ** 20, timeout: 540_000 } as const
+  const { stdout, stderr } = spawnSync(forge ?? '', ['test', '--json'], options)
+  const start = stdout.indexOf('{')
+  assert.ok(start >= 0, `forge gave no results:\n${stdout.slice(-3000)}\n${stderr.slice(-3000)}`)
+  return JSON.parse(stdout.slice(start)) as Results
+}
