@@ -36,6 +36,10 @@ const doors: Doors = {
     const [{ openNode }, log] = await Promise.all([import('./node.ts'), logOf(loaded, daemon)])
     return openNode(loaded, role, log, signal)
   },
+  async openBench(loaded) {
+    const { openBench } = await import('./wiring/bench.ts')
+    return openBench(loaded.config)
+  },
   async connect(endpoint, signal) {
     const { connect } = await import('./http/client.ts')
     return connect(endpoint, signal)

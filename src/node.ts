@@ -15,6 +15,7 @@ import type { Base } from './wiring/base.ts'
 import { openClient } from './wiring/client-side.ts'
 import { developerApi } from './wiring/developer-side.ts'
 import { doctor } from './wiring/doctor.ts'
+import { engineOptions } from './wiring/engine.ts'
 import { hostApi } from './wiring/host-api.ts'
 import { openHost } from './wiring/host-side.ts'
 import type { HostSide } from './wiring/host-side.ts'
@@ -97,15 +98,7 @@ function lazyEngine(base: Base, addCloser: (close: () => Promise<unknown>) => vo
   let engine: Engine | undefined
   return async () => {
     if (engine !== undefined) return engine
-    const { socket, sidecarImage, sidecars, kind } = base.config.engine
-    if (kind !== 'docker')
-      throw new MecaError('bad_config', `The engine ${kind} is not there yet`, { cure: 'set engine.kind to docker' })
-    const made = new DockerEngine({
-      owner: base.home.id,
-      sidecars,
-      ...(socket === undefined ? {} : { socketPath: socket.replace(/^unix:\/\//, '') }),
-      ...(sidecarImage === undefined ? {} : { sidecarImage }),
-    })
+    const made = new DockerEngine({ owner: base.home.id, ...engineOptions(base.config) })
     addCloser(() => made.close())
     engine = made
     return made

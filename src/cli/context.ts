@@ -9,7 +9,7 @@ import { makeOutput } from './output.ts'
 import type { Output } from './output.ts'
 import { makeMeter, readMode } from './progress.ts'
 import type { Meter } from './progress.ts'
-import type { OpenOptions, RunningNode, World } from './world.ts'
+import type { Bench, OpenOptions, RunningNode, World } from './world.ts'
 
 export type GlobalOptions = {
   home?: string
@@ -37,6 +37,8 @@ export type Context = {
   confirm(question: string): Promise<void>
   /** The node of this home: its daemon's where one runs, else opened for the time of `work`. */
   withApi<T>(work: (api: NodeApi) => Promise<T>): Promise<T>
+  /** Checks and tries task folders; needs neither wallet nor chain. */
+  withBench<T>(work: (bench: Bench['api']) => Promise<T>): Promise<T>
   /** Only a running host can answer; throws `not_found` where there is none. */
   withHost<T>(work: (host: HostApi, api: NodeApi) => Promise<T>): Promise<T>
   /** Tells progress while `work` lasts. */
@@ -93,6 +95,9 @@ export function makeContext(world: World, options: GlobalOptions): Context {
       // A script that cannot be asked named its target itself; --no-input says to stop where a person would be asked.
       if (options.yes !== true && (terminal.stdin.isTTY === true || !options.input)) await confirm(asking, question)
     },
+    async withBench(work) {
+      return useThenClose(await doors.openBench(await settings()), work)
+    },
     async withHost(work) {
       const { config } = await settings()
       const node = await daemonOf(world, await settings(), secrets, signal)
@@ -144,7 +149,8 @@ async function load(world: World, options: GlobalOptions, secrets: string[]): Pr
   return loaded
 }
 
-type OpenNode = { api: NodeApi; close(): unknown }
+type OpenNode = Closable<NodeApi>
+type Closable<Api> = { api: Api; close(): unknown }
 
 async function daemonOf(
   world: World,
@@ -162,7 +168,7 @@ async function daemonOf(
   })
 }
 
-async function useThenClose<T>(node: OpenNode, work: (api: NodeApi) => Promise<T>): Promise<T> {
+async function useThenClose<Api, T>(node: Closable<Api>, work: (api: Api) => Promise<T>): Promise<T> {
   try {
     return await work(node.api)
   } finally {

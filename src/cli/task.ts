@@ -48,8 +48,8 @@ function addCheck(task: Command, act: Act): void {
     .option('--format <format>', 'where the folder fits several')
     .action(
       act((context, dir: string, options: { format?: string }) =>
-        context.withApi(async (api) => {
-          const report = await api.developer.check(resolve(dir), options)
+        context.withBench(async (bench) => {
+          const report = await bench.check(resolve(dir), options)
           context.output.result({ json: report, text: findingsText(report) })
           if (report.ok) context.output.say(`next: meca task test ${dir}`)
           return report.ok ? 0 : 2
@@ -77,7 +77,7 @@ function addTest(task: Command, act: Act): void {
 }
 
 function testTask(context: Context, dir: string, flags: TestFlags): Promise<number> {
-  return context.withApi(async (api) => {
+  return context.withBench(async (bench) => {
     const given =
       flags.data === undefined && flags.input === undefined ? undefined : await readInput(context.world.terminal, flags)
     const options = {
@@ -86,7 +86,7 @@ function testTask(context: Context, dir: string, flags: TestFlags): Promise<numb
       ...(given === undefined ? {} : { input: await given.bytes() }),
     }
     const report = await context.metered(({ onProgress }) =>
-      api.developer.test(resolve(dir), options, onProgress, context.signal),
+      bench.test(resolve(dir), options, onProgress, context.signal),
     )
     const same = report.sameAsExample
     context.output.result({

@@ -8,7 +8,7 @@ import type { Hex } from '../core/units.ts'
 import type { RemoteNode } from '../http/client.ts'
 import type { Endpoint } from '../http/request.ts'
 import type { RunningServer, ServerOptions } from '../http/server.ts'
-import type { NodeApi } from '../role/api.ts'
+import type { DeveloperApi, NodeApi } from '../role/api.ts'
 import type { Devnet, DevnetOptions } from '../wiring/devnet.ts'
 
 export type Terminal = {
@@ -19,6 +19,7 @@ export type Terminal = {
 
 /** `failed` settles when something must stop the node. */
 export type RunningNode = { api: NodeApi; failed?: Promise<unknown>; close(): Promise<void> }
+export type Bench = { api: Pick<DeveloperApi, 'check' | 'test'>; close(): Promise<void> }
 export type Role = 'host' | 'node'
 /** A command opens a node for a moment and keeps its log to itself; a daemon's log is its voice. */
 export type OpenOptions = { role: Role; daemon: boolean }
@@ -27,6 +28,8 @@ export type Doors = {
   loadConfig(sources: { flags: Readonly<Record<string, unknown>>; file: string | undefined }): Promise<Loaded>
   /** Throws `would_ask` where the key is locked and `loaded` has no password. */
   openNode(loaded: Loaded, options: OpenOptions, signal: AbortSignal): Promise<RunningNode>
+  /** The developer's bench: needs an engine, and neither wallet nor chain. */
+  openBench(loaded: Loaded): Promise<Bench>
   connect(endpoint: Endpoint, signal: AbortSignal): Promise<RemoteNode>
   startServer(options: Omit<ServerOptions, 'log'>, loaded: Loaded, signal: AbortSignal): Promise<RunningServer>
   /** `keep` leaves the password beside the key, for daemons that nobody types for. */

@@ -47,6 +47,9 @@ export type SpendingPolicy = {
   depositJobs: number
   depositCap: bigint
   closeDelaySeconds: number
+  /** The most that may be promised in a day, and to one host in all; undefined: no such cap. */
+  perDayCap: bigint | undefined
+  perHostCap: bigint | undefined
 }
 
 export type ClientComponents = {

@@ -4,8 +4,7 @@
  * are on disk before they are acknowledged. When the line breaks, the jobs under way are asked for again by their ids.
  */
 import { cidOf } from '../core/cid.ts'
-import { fromProblem, MecaError } from '../core/errors.ts'
-import type { ErrorCode, Problem } from '../core/errors.ts'
+import { fromProblem, knownCode, MecaError } from '../core/errors.ts'
 import { emptyRow, equal, nextVoucher, plus, asTotals, settle, sum, totalsToWire, ZERO } from '../core/ledger.ts'
 import type { Totals } from '../core/ledger.ts'
 import type { Phase } from '../core/job.ts'
@@ -50,8 +49,9 @@ const RELEASE_WAIT_MS = 120_000
 const SETTLE_AFTER_MS = 50
 
 export class ClientSession {
-  readonly host: HostAddress
   readonly channelId: Hex
+  readonly #host: Hex
+  readonly #locate: () => HostAddress
   readonly #c: ClientComponents
   readonly #check: ReturnType<typeof receiptChecker>
   readonly #pending = new Map<string, Pending>()
@@ -65,11 +65,13 @@ export class ClientSession {
   #released: PromiseWithResolvers<{ claimed: bigint; signature: Hex }> | undefined
   #closed = false
 
-  constructor(c: ClientComponents, host: HostAddress, channel: ChannelRecord) {
+  /** `locate` says where the host is now. */
+  constructor(c: ClientComponents, channel: ChannelRecord, locate: () => HostAddress) {
     this.#c = c
-    this.host = host
+    this.#locate = locate
+    this.#host = channel.terms.host
     this.channelId = channel.channelId
-    this.#check = receiptChecker(c.domain, host.host)
+    this.#check = receiptChecker(c.domain, this.#host)
   }
 
   get idle(): boolean {
@@ -245,7 +247,7 @@ export class ClientSession {
         ? { lengthBytes: input.bytes.length, read: (offset: number) => once(input.bytes.subarray(offset)) }
         : input
     try {
-      await this.#c.link.put(this.host, header, upload, this.#c.signal)
+      await this.#c.link.put(this.#locate(), header, upload, this.#c.signal)
     } catch (error) {
       // A refusal of the job itself has been told already, and says more.
       if (this.#pending.has(job.id)) reject(error)
@@ -262,16 +264,17 @@ export class ClientSession {
     const { domain, signer, peerId, signal, wallNow } = this.#c
     const channel = this.#c.book.channels.get(this.channelId)
     if (channel === undefined) throw new MecaError('internal', `channel ${this.channelId} is not in the book`)
-    const stream = await this.#c.link.openJobs(this.host, signal)
+    const host = this.#locate()
+    const stream = await this.#c.link.openJobs(host, signal)
     const issuedAt = wallNow()
     const signature = signer.sign(
-      sessionDigest(domain, { channelId: this.channelId, clientPeer: peerId, hostPeer: this.host.peerId, issuedAt }),
+      sessionDigest(domain, { channelId: this.channelId, clientPeer: peerId, hostPeer: host.peerId, issuedAt }),
     )
     this.#send(stream, FRAME.hello, { terms: channel.terms, issuedAt, signature })
     const first = await stream.next()
     if (first?.type === FRAME.refused) {
       await stream.close()
-      throw toError(decode(HOST_MESSAGES.refused, first.header, 'refused').problem)
+      throw toError(decode(HOST_MESSAGES.refused, first.header, 'refused').problem, { session: 'refused' })
     }
     if (first?.type !== FRAME.welcome) throw new MecaError('protocol', 'The host did not answer the hello')
     await this.#reconcile(decode(HOST_MESSAGES.welcome, first.header, 'welcome'))
@@ -311,7 +314,7 @@ export class ClientSession {
     }
     await stream.close()
     if (this.#closed || this.idle) return
-    this.#c.log.info({ host: this.host.host, err: problem }, 'line to the host broke, asking again for its jobs')
+    this.#c.log.info({ host: this.#host, err: problem }, 'line to the host broke, asking again for its jobs')
     await this.#reattach()
   }
 
@@ -330,7 +333,7 @@ export class ClientSession {
       }
     }
     this.#failAll(
-      new MecaError('peer_unreachable', `The host ${this.host.host} cannot be reached any more`, {
+      new MecaError('peer_unreachable', `The host ${this.#host} cannot be reached any more`, {
         cause: last,
         cure: 'ask again later with meca job result; the job is paid once',
       }),
@@ -426,7 +429,7 @@ export class ClientSession {
       receipt.inputHash === job.inputHash
     if (!same) throw new MecaError('not_verified', `The receipt for job ${job.id} is for another job`)
     if (!this.#check(result.signed))
-      throw new MecaError('not_verified', `The receipt for job ${job.id} is not signed by the host ${this.host.host}`)
+      throw new MecaError('not_verified', `The receipt for job ${job.id} is not signed by the host ${this.#host}`)
     if (output !== undefined && sha256(output) !== receipt.outputHash)
       throw new MecaError('not_verified', `The output of job ${job.id} is not the one in its receipt`)
     if (receipt.status === STATUS.cancelled && receipt.hostAmount > 0n && !this.#cancelled.delete(job.id)) {
@@ -455,7 +458,7 @@ export class ClientSession {
       })
     }
     const body = await link.get(
-      this.host,
+      this.#locate(),
       { op: 'get', channelId: this.channelId, id: job.id, offset: 0 },
       outcome.outputBytes,
       signal,
@@ -523,13 +526,14 @@ function groupByTask(batch: readonly Pending[]): Pending[][] {
   return [...Map.groupBy(batch, ({ job }) => job.taskId).values()]
 }
 
-function toError(problem: { code: string; message: string; cure?: string | undefined }): MecaError {
-  const known: Problem = {
-    code: problem.code as ErrorCode,
-    message: problem.message,
-    ...(problem.cure === undefined ? {} : { cure: problem.cure }),
-  }
-  return fromProblem(known)
+/** The host's words as one of our errors. */
+function toError({ code, message, cure }: { code: string; message: string; cure?: string | undefined }, details = {}): MecaError {
+  return fromProblem({ code: knownCode(code), message, details, ...(cure === undefined ? {} : { cure }) })
+}
+
+/** The host does not take this channel; nothing was sent over it. */
+export function isChannelRefused(error: MecaError): boolean {
+  return error.code === 'payment' && error.details?.['session'] === 'refused'
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

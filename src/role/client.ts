@@ -18,12 +18,13 @@ import { zJobId } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
 import type { JobRequest } from '../core/wire.ts'
 import type { OnProgress, QuoteOptions, RunInput, RunOptions, RunResult } from './api.ts'
-import type { ClientComponents } from './client-components.ts'
-import { ClientSession } from './client-session.ts'
+import { Budget } from './budget.ts'
+import type { ClientComponents, HostAddress } from './client-components.ts'
+import { ClientSession, isChannelRefused } from './client-session.ts'
 import type { Delivered, Event, Input } from './client-session.ts'
 import { addressOf } from './market.ts'
 import type { Market } from './market.ts'
-import type { Payer } from './payer.ts'
+import type { Payer, Room } from './payer.ts'
 import { sha256 } from './sums.ts'
 import type { KnownTask, Tasks } from './tasks.ts'
 
@@ -36,6 +37,8 @@ export type ClientParts = {
   /** Where others can fetch a task's package. */
   providers(cid: string): string[]
   defaultMaxSeconds: number
+  /** What fetching, starting and waiting for room may take beside the run itself. */
+  overheadMs: number
   /** The owner's cap on one job where the caller names none. */
   defaultMaxPrice: bigint | undefined
   onLog(id: string, line: LogLine): void
@@ -45,6 +48,8 @@ export type ClientParts = {
 
 /** Hosts tried one after the other when they refuse before anything ran. */
 const MAX_TRIES = 3
+/** A host that was told to stop answers within this, or is not there. */
+const CANCEL_GRACE_MS = 10_000
 /** Refusals after which another host may well say yes. */
 const TRY_ANOTHER = new Set([
   'busy',
@@ -61,15 +66,18 @@ export class Client {
   readonly #parts: ClientParts
   readonly #sessions = new Map<Hex, ClientSession>()
   readonly #experience = new Map<Hex, Experience>()
+  readonly #budget: Budget
 
   constructor(c: ClientComponents, parts: ClientParts) {
     this.#c = c
     this.#parts = parts
+    this.#budget = new Budget(c.spending)
   }
 
   /** At start: prices of jobs whose end is not known are still promised. */
   async recover(): Promise<void> {
     for await (const [, job] of this.#c.tables.clientJobs.entries()) {
+      this.#budget.count(job, this.#c.wallNow())
       if (job.state === 'sent') this.#c.book.holdReservation(job.channelId, job.taskId, job.price)
     }
   }
@@ -113,7 +121,7 @@ export class Client {
     const known = options.id === undefined ? undefined : await this.#known(id, cid, source.hash, onProgress, signal)
     if (known !== undefined) return known
     const task = await this.#parts.tasks.get(cid, signal)
-    return this.#runNew(id, task, source, options, onProgress, signal)
+    return this.#runNew({ id, task, source, options, onProgress, signal })
   }
 
   /** The output of a job that ended, from this node's store. */
@@ -134,19 +142,22 @@ export class Client {
     if (job.state === 'sent') await this.session(this.#channel(job.channelId)).cancel(id)
   }
 
-  /** The line over a channel, made when it is first needed. */
+  /** The line over a channel, made when it is first needed. The host may move meanwhile: its newest offer says where to. */
   session(channel: ChannelRecord): ClientSession {
     const old = this.#sessions.get(channel.channelId)
     if (old !== undefined) return old
     const { host } = channel.terms
-    const heard = this.#parts.market.find(host)
-    if (heard === undefined)
-      throw new MecaError('peer_unreachable', `Nothing was heard of the host ${host}`, {
-        cure: 'is it running, and are you connected to its market? see meca doctor',
-      })
-    const session = new ClientSession(this.#c, addressOf(heard.offer), channel)
+    const session = new ClientSession(this.#c, channel, () => this.#addressOf(host))
     this.#sessions.set(channel.channelId, session)
     return session
+  }
+
+  #addressOf(host: Hex): HostAddress {
+    const heard = this.#parts.market.find(host)
+    if (heard !== undefined) return addressOf(heard.offer)
+    throw new MecaError('peer_unreachable', `Nothing was heard of the host ${host}`, {
+      cure: 'is it running, and are you connected to its market? see meca doctor',
+    })
   }
 
   async close(): Promise<void> {
@@ -202,26 +213,19 @@ export class Client {
     }
     if (job.state === 'done') return toResult(job, true)
     const session = this.session(this.#channel(job.channelId))
-    const delivered = await this.#waiting(session.attach(job, this.#teller(id, onProgress)), session, id, signal)
+    const delivered = await this.#waiting(session.attach(job, this.#teller(id, onProgress)), session, job, signal)
     return this.#finished(delivered)
   }
 
-  async #runNew(
-    id: string,
-    task: KnownTask,
-    source: OpenInput,
-    options: RunOptions,
-    onProgress: OnProgress,
-    signal: AbortSignal,
-  ): Promise<RunResult> {
+  async #runNew(order: Order): Promise<RunResult> {
+    const { task, source, options, signal } = order
     const { candidates, refusals } = await this.choose(task, { ...options, inputBytes: source.bytes }, signal)
-    if (candidates.length === 0) throw nobody(refusals, options)
     for (const candidate of candidates.slice(0, MAX_TRIES)) {
       try {
-        return await this.#runOn(candidate, id, task, source, refusals, onProgress, signal)
+        return await this.#runOn(candidate, order, refusals)
       } catch (error) {
         if (!(error instanceof MecaError) || !TRY_ANOTHER.has(error.code) || signal.aborted) throw error
-        if (await this.#mayRun(id)) throw error
+        if (await this.#mayRun(order.id)) throw error
         this.#count(candidate.offer.host, false)
         refusals.push({ host: candidate.offer.host, code: error.code, reason: error.message })
       }
@@ -234,42 +238,62 @@ export class Client {
     return (await this.#c.tables.clientJobs.get(id))?.state === 'sent'
   }
 
-  async #runOn(
-    candidate: Candidate,
-    id: string,
-    task: KnownTask,
-    source: OpenInput,
-    refusals: Refusal[],
-    onProgress: OnProgress,
-    signal: AbortSignal,
-  ): Promise<RunResult> {
+  /** A channel that its host does not take any more is left alone from then on, and another one is opened, once. */
+  async #runOn(candidate: Candidate, order: Order, refusals: readonly Refusal[]): Promise<RunResult> {
     const { offer, price } = candidate
-    onProgress({ kind: 'step', step: 'host', detail: offer.host })
-    const room = await this.#parts.payer.room(offer.host, price.token, total(price), signal)
+    order.onProgress({ kind: 'step', step: 'host', detail: offer.host })
+    const room = await this.#parts.payer.room(offer.host, price.token, total(price), order.signal)
+    try {
+      return await this.#runOver(room, candidate, order, refusals)
+    } catch (error) {
+      if (!(error instanceof MecaError) || !isChannelRefused(error)) throw error
+      room.release()
+      await this.#parts.payer.retire(room.channel)
+    }
+    const other = await this.#parts.payer.room(offer.host, price.token, total(price), order.signal)
+    return this.#runOver(other, candidate, order, refusals)
+  }
+
+  async #runOver(room: Room, candidate: Candidate, order: Order, refusals: readonly Refusal[]): Promise<RunResult> {
+    const { id, task, source, options, onProgress, signal } = order
+    const { price } = candidate
+    const counted = this.#budget.promise(room.channel.terms.host, total(price), this.#c.wallNow())
     try {
       const job = newJob(id, task, source, room.channel, price, refusals, this.#c.wallNow())
-      const request = requestFor(job, candidate, task, this.#parts.providers(task.cid))
+      const request = requestFor(job, candidate, task, this.#parts.providers(task.cid), options.runtime)
       const session = this.session(room.channel)
       const sent = session.submit(job, request, source.input, this.#teller(id, onProgress), () => room.release())
-      return this.#finished(await this.#waiting(sent, session, id, signal))
+      const result = this.#finished(await this.#waiting(sent, session, job, signal))
+      counted(BigInt(result.price.host) + BigInt(result.price.developer))
+      return result
+    } catch (error) {
+      if (!(await this.#mayRun(id))) counted(0n)
+      throw error
     } finally {
       room.release()
     }
   }
 
-  /** Who gives up waiting tells the host so: what runs meanwhile would be billed. */
-  async #waiting(
-    work: Promise<Delivered>,
-    session: ClientSession,
-    id: string,
-    signal: AbortSignal,
-  ): Promise<Delivered> {
-    const cancel = () => void session.cancel(id).catch(() => undefined) // The line is down: the host's own limits end the job.
+  /** Who gives up waiting tells the host so: what runs meanwhile would be billed. No wait is without an end. */
+  async #waiting(work: Promise<Delivered>, session: ClientSession, job: ClientJob, signal: AbortSignal): Promise<Delivered> {
+    const { promise: givenUp, reject } = Promise.withResolvers<never>()
+    const cancel = () => {
+      session.cancel(job.id).catch(() => undefined) // The line is down: the host's own limits end the job.
+      const error = new MecaError('cancelled', `The job ${job.id} was cancelled; its host has not confirmed it`)
+      setTimeout(() => reject(error), CANCEL_GRACE_MS).unref()
+    }
+    const patienceMs = job.price.maxSeconds * 1000 + this.#parts.overheadMs
+    const late = new MecaError('timeout', `Nothing was heard of job ${job.id} for ${Math.round(patienceMs / 1000)} s`, {
+      cure: 'ask for it later with meca job result; it is paid once',
+    })
+    const timer = setTimeout(() => reject(late), patienceMs)
     if (signal.aborted) cancel()
     signal.addEventListener('abort', cancel, { once: true })
+    work.catch(() => undefined) // Who has given up is not told a second time.
     try {
-      return await work
+      return await Promise.race([work, givenUp])
     } finally {
+      clearTimeout(timer)
       signal.removeEventListener('abort', cancel)
     }
   }
@@ -300,6 +324,16 @@ export class Client {
     if (channel === undefined) throw new MecaError('not_found', `No channel ${channelId} is known here`)
     return channel
   }
+}
+
+/** One wish to run something. */
+type Order = {
+  id: string
+  task: KnownTask
+  source: OpenInput
+  options: RunOptions
+  onProgress: OnProgress
+  signal: AbortSignal
 }
 
 type OpenInput = { hash: Hex; bytes: number; input: Input }
@@ -341,7 +375,7 @@ function newJob(
   }
 }
 
-function requestFor(job: ClientJob, { offer, price }: Candidate, task: KnownTask, providers: string[]): JobRequest {
+function requestFor(job: ClientJob, { offer, price }: Candidate, task: KnownTask, providers: string[], runtime: string | undefined): JobRequest {
   return {
     id: job.id,
     task: job.cid,
@@ -350,6 +384,7 @@ function requestFor(job: ClientJob, { offer, price }: Candidate, task: KnownTask
     price,
     basis: { offer: offer.sequence },
     resources: task.manifest.resources,
+    ...(runtime === undefined ? {} : { runtime }),
     providers: providers.slice(0, 8),
   }
 }

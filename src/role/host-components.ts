@@ -41,6 +41,9 @@ export type HostComponents = {
   channelState(channelId: Hex, signal: AbortSignal): Promise<ChainChannel>
   /** The tariffs of a recent offer of this host, if it still stands. */
   offered(sequence: number): readonly Tariff[] | undefined
+  /** What was billed and not collected: by this client, and by all. Nothing new is taken beyond the owner's caps. */
+  owed(client: Hex): { client: bigint; all: bigint }
+  exposure: { perClient: bigint; total: bigint }
   /** Claims what was billed on a channel; resolves to what is still unpaid. */
   collect(channelId: Hex): Promise<bigint>
   releaseSignature(channelId: Hex, claimed: bigint): Hex

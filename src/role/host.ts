@@ -282,6 +282,7 @@ export class Host {
       throw new MecaError('payment', `The channel is ${channel.state}`, { cure: 'open another channel' })
     const { domain, signer, policy, offered, wallNow } = this.#c
     checkRequest({ domain, host: signer.address, policy, offered, now: wallNow() }, request, task)
+    this.#requireCollected(channel)
     this.#c.fleet.requireRoom(poolKey(task, request, channel), request.resources)
     const row = this.#c.book.row(channel.channelId, task.taskId)
     if (row === undefined) throw new MecaError('payment', 'No voucher for this task came with the job')
@@ -299,6 +300,19 @@ export class Host {
       session,
       clock: new PhaseClock(this.#c.now()),
     })
+  }
+
+  /** The host's own bound: beyond it, it collects before it works on. */
+  #requireCollected({ channelId, terms }: ChannelRecord): void {
+    const { exposure, owed, collect, log } = this.#c
+    const { client, all } = owed(terms.client)
+    if (client <= exposure.perClient && all <= exposure.total) return
+    collect(channelId).catch((error: unknown) => log.warn({ err: error, channelId }, 'what is owed was not collected'))
+    throw new MecaError(
+      'busy',
+      `This host collects first: ${client} is owed by this client and ${all} by all, its caps are ${exposure.perClient} and ${exposure.total}`,
+      { cure: 'try again in a moment' },
+    )
   }
 
   #tariff(request: JobRequest) {

@@ -76,6 +76,12 @@ export class Payer {
     }
   }
 
+  /** Nothing is signed on this channel any more; what is left in it comes back by closing it. */
+  async retire(channel: ChannelRecord): Promise<void> {
+    const current = this.#c.book.channels.get(channel.channelId) ?? channel
+    await this.#write('retired', { ...current, state: current.state === 'closed' ? 'closed' : 'closing' })
+  }
+
   /** The channel as the chain has it now. */
   async refresh(channel: ChannelRecord, signal: AbortSignal): Promise<ChannelRecord> {
     return this.#confirmed(channel, signal)
@@ -86,7 +92,7 @@ export class Payer {
     const known = state.deposit > 0n || state.closed
     const next: ChannelRecord = {
       ...channel,
-      state: state.closed ? 'closed' : state.closesAt > 0 ? 'closing' : known ? 'open' : 'opening',
+      state: state.closed ? 'closed' : state.closesAt > 0 || channel.state === 'closing' ? 'closing' : known ? 'open' : 'opening',
       deposit: state.deposit,
       claimed: state.claimed,
       closesAt: state.closesAt,

@@ -96,6 +96,17 @@ export class Settler {
     return this.#c.book.rowsOf(channelId).reduce((all, row) => all + positive(sum(row.billed) - sum(row.claimed)), 0n)
   }
 
+  /** What was billed and not collected. */
+  owed(client: Hex): { client: bigint; all: bigint } {
+    let [own, all] = [0n, 0n]
+    for (const channel of this.#live()) {
+      const pending = this.pendingOn(channel.channelId)
+      all += pending
+      if (channel.terms.client === client) own += pending
+    }
+    return { client: own, all }
+  }
+
   #live(): ChannelRecord[] {
     return [...this.#c.book.channels.values()].filter((c) => c.state !== 'closed')
   }

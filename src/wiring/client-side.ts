@@ -2,11 +2,14 @@
 import { randomBytes } from 'node:crypto'
 import { total } from '../core/tariff.ts'
 import { toHex } from '../core/typed.ts'
-import { knownCode, MecaError } from '../core/errors.ts'
+import { asMecaError, knownCode, MecaError } from '../core/errors.ts'
 import type { ClientJob } from '../core/records.ts'
-import type { Candidate } from '../core/offer.ts'
+import type { Candidate, Refusal } from '../core/offer.ts'
+import { decode, zSignedQuote } from '../core/wire.ts'
 import { getData, putData } from '../p2p/data.ts'
 import { openJobs } from '../p2p/jobs.ts'
+import { askQuote } from '../p2p/quotes.ts'
+import { openQuote } from '../role/admission.ts'
 import type {
   ClientApi,
   HostSummary,
@@ -30,8 +33,12 @@ export type ClientSide = { book: Book; payer: Payer; client: Client; api: Client
 
 /** Gas of opening a channel, for estimates; measured by the contracts' gas snapshot. */
 const OPEN_GAS = 75_000n
-/** Where nobody says how long a job may run. */
+/** An empty market is listened to for so long before a command says that there is no host. */
 const OFFERS_WAIT_MS = 5_000
+/** What a job may wait for room at its host. */
+const QUEUE_MS = 600_000
+/** A host that does not answer a question in this time would not answer a job well either. */
+const ASK_MS = 3_000
 
 export async function openClient(base: Base, closer: Closer): Promise<ClientSide> {
   const book = await Book.open(base.store, base.tables, 'client')
@@ -44,6 +51,7 @@ export async function openClient(base: Base, closer: Closer): Promise<ClientSide
     payer,
     registered: registeredCheck(base),
     providers: (cid) => providersOf(base, cid),
+    overheadMs: base.config.limits.fetchTimeoutMs + base.config.limits.startTimeoutMs + QUEUE_MS,
     defaultMaxSeconds: Math.ceil(base.config.limits.runTimeoutMs / 1000),
     defaultMaxPrice: base.config.client.maxPrice,
     offersWaitMs: OFFERS_WAIT_MS,
@@ -79,6 +87,8 @@ function clientComponents(base: Base, book: Book): ClientComponents {
       depositJobs: config.client.depositJobs,
       depositCap: config.client.depositCap,
       closeDelaySeconds: config.client.closeDelaySeconds,
+      perDayCap: config.client.perDayCap,
+      perHostCap: config.client.perHostCap,
     },
     randomSalt: () => toHex(randomBytes(32)),
     maxOutputBytes: config.limits.outputBytes,
@@ -133,6 +143,11 @@ async function quoteReport(
     signal,
   )
   const gasPrice = await base.chain.gasPrice(signal)
+  const asked = await Promise.all(
+    candidates.map((candidate) => ask(base, candidate, task, options.inputBytes ?? 0, signal)),
+  )
+  refusals.push(...asked.filter((answer): answer is Refusal => !('offer' in answer)))
+  const agreed = asked.filter((answer): answer is Candidate => 'offer' in answer)
   const token = base.tokens.find(({ address }) => address === task.manifest.token) ?? {
     address: task.manifest.token,
     symbol: '?',
@@ -144,8 +159,30 @@ async function quoteReport(
     maxSeconds: options.maxSeconds ?? Math.ceil(base.config.limits.runTimeoutMs / 1000),
     resources: task.manifest.resources,
     token,
-    hosts: candidates.map((candidate) => quotedHost(candidate, book, gasPrice, task)),
+    hosts: agreed.map((candidate) => quotedHost(candidate, book, gasPrice, task)),
     refusals,
+  }
+}
+
+/** What the host itself says, signed: its price for exactly this job, or why it would not take it. */
+async function ask(
+  base: Base,
+  candidate: Candidate,
+  task: KnownTask,
+  inputBytes: number,
+  signal: AbortSignal,
+): Promise<Candidate | Refusal> {
+  const { offer, price } = candidate
+  const { token, maxSeconds } = price
+  const question = { task: task.cid, token, resources: task.manifest.resources, maxSeconds, inputBytes }
+  try {
+    const answer = await askQuote(base.peer, offer.addresses, question, { signal, timeoutMs: ASK_MS })
+    const quote = openQuote(base.chain.domain, decode(zSignedQuote, answer, 'quote'), offer.host)
+    return { ...candidate, price: { ...price, hostAmount: quote.hostAmount, developerAmount: quote.developerAmount } }
+  } catch (error) {
+    if (signal.aborted) throw error
+    const { code, message } = asMecaError(error)
+    return { host: offer.host, code, reason: message }
   }
 }
 

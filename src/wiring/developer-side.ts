@@ -1,11 +1,13 @@
 /** Builds the developer's story over the rooms, and the questions about published tasks that everybody may ask. */
+import type { Config } from '../config.ts'
 import type { Engine } from '../engine/engine.ts'
 import { cidOf } from '../core/cid.ts'
 import { NATIVE, parseAddress } from '../core/units.ts'
 import { archiveToLayout } from '../image/oci.ts'
 import type { RegistryEntry } from '../role/tasks.ts'
 import type { DeveloperApi, TaskSummary } from '../role/api.ts'
-import { checkFolder, Developer } from '../role/developer.ts'
+import { Developer } from '../role/developer.ts'
+import { checkFolder, Workbench } from '../role/workbench.ts'
 import type { Base } from './base.ts'
 
 /** An example must answer within this; a real job gets what its client pays for. */
@@ -16,7 +18,7 @@ export function developerApi(base: Base, engine: () => Promise<Engine>): Develop
   const developer = async (): Promise<Developer> => new Developer(developerComponents(base, await engine()))
   return {
     check: (dir, options) => checkFolder(dir, options),
-    test: async (dir, options, onProgress, signal) => (await developer()).test(dir, options, onProgress, signal),
+    test: async (dir, options, onProgress, signal) => benchOver(await engine(), base.config).test(dir, options, onProgress, signal),
     publish: async (dir, options, onProgress, signal) => (await developer()).publish(dir, options, onProgress, signal),
     list: async ({ developer: who, limit }, signal) => {
       const entries = await registry.list(who === undefined ? {} : { developer: who }, signal)
@@ -44,11 +46,7 @@ function developerComponents(base: Base, engine: Engine): ConstructorParameters<
     register: async (task, signal) => registry.publish(wallet, task, signal),
     version: async (name, version, signal) => (await registry.byName(signer.address, name, version, signal))?.taskId,
     defaultToken: base.tokens[0]?.address ?? NATIVE,
-    limits: {
-      startTimeoutMs: config.limits.startTimeoutMs,
-      maxSeconds: EXAMPLE_SECONDS,
-      outputBytes: config.limits.outputBytes,
-    },
+    bench: benchOver(engine, config),
     now: () => performance.now(),
   }
 }
@@ -67,4 +65,10 @@ async function nameOf(
   if (who !== undefined && rest !== undefined) return [parseAddress(who, 'the developer'), rest.replace(/@.*$/, '')]
   const { entry } = await base.tasks.get(await base.tasks.resolve(ref, signal), signal)
   return [entry.developer, entry.name]
+}
+
+/** Building and trying need an engine and nothing else of a node. */
+export function benchOver(engine: Engine, { limits }: Pick<Config, 'limits'>): Workbench {
+  const { startTimeoutMs, outputBytes } = limits
+  return new Workbench({ engine, limits: { startTimeoutMs, maxSeconds: EXAMPLE_SECONDS, outputBytes }, now: () => performance.now() })
 }

@@ -22,6 +22,7 @@ import type { HostPolicy } from '../role/admission.ts'
 import { Advertiser } from '../role/advertise.ts'
 import { Book } from '../role/book.ts'
 import { Fleet } from '../role/fleet.ts'
+import { GpuShelf } from '../role/gpus.ts'
 import { Host } from '../role/host.ts'
 import { Images } from '../role/images.ts'
 import { Settler } from '../role/settle.ts'
@@ -172,6 +173,7 @@ function hostComponents(
 ): ConstructorParameters<typeof Host>[0] {
   const { chain, signer, config, channels } = base
   const now = () => performance.now()
+  const gpus = new GpuShelf(policy.total.gpus)
   const wallNow = () => Date.now()
   return {
     ...base,
@@ -184,8 +186,10 @@ function hostComponents(
     execute: {
       fleet,
       image: (task, providers, signal, onProgress) => images.ensure(task, providers, signal, onProgress),
-      start: (image, plan, { name, runtime = config.engine.runtime }, signal) =>
-        engine.start(image, plan, { name, ...(runtime === undefined ? {} : { runtime }) }, signal),
+      start: (image, plan, { name, runtime = config.engine.runtime }, startSignal) =>
+        gpus.lend(plan.resources.gpus, (gpuIds) =>
+          engine.start(image, plan, { name, gpuIds, ...(runtime === undefined ? {} : { runtime }) }, startSignal),
+        ),
       limits: {
         startTimeoutMs: config.limits.startTimeoutMs,
         fetchTimeoutMs: config.limits.fetchTimeoutMs,
@@ -196,6 +200,8 @@ function hostComponents(
     },
     channelState: (id, signal) => chainChannel(channels, id, signal),
     offered: (sequence) => advertiser.offered(sequence),
+    owed: (client) => settler.owed(client),
+    exposure: { perClient: config.host.exposurePerClient, total: config.host.exposureTotal },
     collect: async (channelId) => {
       await settler.claim(channelId)
       return settler.pendingOn(channelId)

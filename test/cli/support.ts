@@ -47,6 +47,7 @@ export function makeBench(t: TestContext, knobs: Partial<Knobs> & { locked?: boo
         throw new MecaError('would_ask', 'The wallet is locked')
       return { api: node.api, close: async () => undefined }
     },
+    openBench: async () => ({ api: node.api.developer, close: async () => undefined }),
     connect,
     startServer: (options, _loaded, signal) => startServer({ ...options, log: { error: () => undefined } }, signal),
     createWallet: async (folder, password) => {
