@@ -1,6 +1,6 @@
 /** A daemon and the commands that speak to it, as two programs in one home folder. */
 import assert from 'node:assert/strict'
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { CID } from '../support/fake-api.ts'
@@ -145,9 +145,8 @@ test('a port that is taken stops the start with its setting', async (t) => {
 test('a folder of a task is sent to the daemon as an absolute path', async (t) => {
   const bench = makeBench(t)
   const { first, ended } = await startDaemon(bench, 'node')
-  await mkdir(join(bench.home, 'words'))
-  assert.equal((await bench.run(['task', 'check', 'words'])).exit, 0)
-  assert.equal(bench.calls.find(({ name }) => name === 'check')?.args[0], join(process.cwd(), 'words'))
+  assert.equal((await bench.run(['task', 'publish', 'words', '--fee', '1'])).exit, 0)
+  assert.equal(bench.calls.find(({ name }) => name === 'publish')?.args[0], join(process.cwd(), 'words'))
   first.abort()
   await ended
 })
