@@ -54,6 +54,8 @@ async function steps(shop: Workshop, job: Job, state: State, signal: AbortSignal
   const clock = stopwatch()
   const facts = await shop.images.facts(job.image, signal)
   const sidecar = await shop.sidecars.take(job.exchange.port, signal)
+  const over = new AbortController()
+  const portOpen = watchPort(sidecar, AbortSignal.any([signal, over.signal]))
   let container: Container | undefined
   let running: RunningContainer | undefined
   try {
@@ -66,7 +68,7 @@ async function steps(shop: Workshop, job: Job, state: State, signal: AbortSignal
     state.tail = () => book.tail
     running = await run(shop, container, sidecar, book, job, signal)
     clock.lap('runMs')
-    await ready(running, sidecar, book, job, state, signal)
+    await ready(running, portOpen, book, job, state, signal)
     clock.lap('readyMs')
     Object.assign(running.timings, clock.laps)
     return running
@@ -74,7 +76,17 @@ async function steps(shop: Workshop, job: Job, state: State, signal: AbortSignal
     if (running !== undefined) await running.stop()
     else await Promise.all([container === undefined ? undefined : removeContainer(container), sidecar.remove()])
     throw error
+  } finally {
+    over.abort()
   }
+}
+
+/** Begins before the container exists: the sidecar's helper takes longer to start than most tasks take to listen. */
+function watchPort(sidecar: Sidecar, signal: AbortSignal): Promise<void> {
+  const open = sidecar.portOpen(signal)
+  // Told by whoever awaits it; a start that fails earlier has its own reason.
+  open.catch(() => {})
+  return open
 }
 
 /** Not cancelled half-way: a container that the engine makes after we left would be nobody's. */
@@ -120,7 +132,7 @@ async function run(
 
 async function ready(
   running: RunningContainer,
-  sidecar: Sidecar,
+  portOpen: Promise<void>,
   book: LogBook,
   job: Job,
   state: State,
@@ -136,7 +148,7 @@ async function ready(
   state.waitingFor = `${JSON.stringify(readyText)} on its stdout`
   await Promise.race([book.announced, ended, aborted(signal)])
   state.waitingFor = `port ${port} to take connections`
-  await Promise.race([sidecar.portOpen(signal), ended, aborted(signal)])
+  await Promise.race([portOpen, ended, aborted(signal)])
 }
 
 /** What the engine refuses (no such command, a limit it cannot set) is this container's failure, not the engine's. */
