@@ -41,7 +41,7 @@ export class LayerCheck {
     const packed = new Meter((bytes) => this.#options.onProgress?.((this.#doneBytes += bytes), this.#totalBytes))
     const unpacked = new Meter((bytes, total) => this.#requireFits(layer, (this.#unpackedBytes += bytes), total))
     const source = packed.through(this.#read(blobPath(layer.digest), { signal, maxBytes: layer.size }))
-    const entries = await this.#walk.layer(layer.digest, unpacked.through(unpack(layer, source, signal)))
+    const entries = await this.#walk.layer(layer.digest, unpacked.through(unpack(layer, packed, source, signal)))
     if (packed.total !== layer.size || packed.digest() !== layer.digest) {
       throw new MecaError('invalid_task', `The file of layer ${layer.digest} has other bytes than its name says`)
     }
@@ -70,6 +70,7 @@ export class LayerCheck {
 
 async function* unpack(
   layer: Descriptor,
+  packed: Meter,
   source: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
@@ -85,7 +86,7 @@ async function* unpack(
   try {
     for await (const chunk of input.pipe(gunzip) as AsyncIterable<Buffer>) yield chunk
     // zlib stops in silence at what is not another gzip member; an engine may not.
-    if (gunzip.bytesWritten !== layer.size)
+    if (gunzip.bytesWritten !== packed.total)
       throw new MecaError('invalid_task', `Layer ${layer.digest} has bytes after its end`)
   } catch (cause) {
     if (cause instanceof MecaError) throw cause

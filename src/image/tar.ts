@@ -61,7 +61,9 @@ export class TarReader {
       this.#body -= piece.length
       yield piece
     }
-    for (; this.#padding > 0;) this.#padding -= (await this.#bytes.some(this.#padding)).length
+    const padding = this.#padding
+    this.#padding = 0
+    if ((await this.#bytes.take(padding)) === undefined) this.#fail('the stream ends inside an entry')
   }
 
   async #skip(): Promise<void> {
