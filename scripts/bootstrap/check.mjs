@@ -7,7 +7,7 @@ const CHECKS = {
   prettier: ['prettier/bin/prettier.cjs', '--check', '--cache', '--cache-strategy=content', '--log-level=warn', '.'],
   eslint: ['eslint/bin/eslint.js', '--max-warnings=0', '.'],
   types: ['typescript/bin/tsc', '--noEmit', '--pretty', 'false'],
-  exports: ['ts-unused-exports/bin/ts-unused-exports', 'tsconfig.json', '--showLineNumber', '--allowUnusedTypes'],
+  exports: ['../scripts/bootstrap/exports.mjs'],
 }
 
 /** @param {import('../bootstrap.mjs').Context} context */
