@@ -73,8 +73,8 @@ export class RunningContainer implements Instance {
 
   async #stop(): Promise<void> {
     if (this.#end === undefined) this.#killedFor ??= 'stopped'
-    await removeContainer(this.#container)
-    await Promise.all([this.#sidecar.remove(), this.#pool.destroy(), this.ended])
+    await Promise.all([removeContainer(this.#container), this.#sidecar.remove(), this.#pool.destroy()])
+    await this.ended
   }
 
   async #kill(reason: ContainerEnd['killedFor']): Promise<void> {
@@ -128,6 +128,7 @@ export class RunningContainer implements Instance {
 
   async #betterReason(error: MecaError): Promise<MecaError> {
     await Promise.race([this.ended, this.#sidecar.ended, sleep(END_GRACE_MS)])
+    if (this.#stopping !== undefined) return stopped()
     if (this.#end !== undefined) return this.#whyEnded(this.#end)
     if (this.#sidecar.dead) return engineGone('lost the sidecar of a container', 'ask a task', error)
     return error
@@ -135,10 +136,16 @@ export class RunningContainer implements Instance {
 
   #whyEnded(end: ContainerEnd): MecaError {
     if (this.#engineLost) return engineGone('went away', 'ask a task')
+    if (end.killedFor === 'stopped') return stopped()
     return new MecaError('task_failed', `The task's container ended: ${describeEnd(end)}`, {
       details: { exitCode: end.exitCode, outOfMemory: end.outOfMemory, logTail: end.logTail },
     })
   }
+}
+
+/** The task did nothing wrong, so this is not its failure. */
+function stopped(): MecaError {
+  return new MecaError('cancelled', 'The container was stopped by this host before the task answered')
 }
 
 /** Forced, with its anonymous volumes; absent or half removed is what we want. */

@@ -7,7 +7,7 @@ import type { Dispatcher } from 'undici'
 import { MecaError } from '../core/errors.ts'
 import type { HttpExchange } from '../core/plan.ts'
 import type { Reply, RequestLimits } from './engine.ts'
-import { MAX_CONNECTIONS } from './sidecar.ts'
+import { MAX_CONNECTIONS } from './sidecar-options.ts'
 
 /** Twice what servers send; Node refuses the same. */
 const MAX_HEADER_BYTES = 16 * 1024

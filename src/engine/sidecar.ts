@@ -10,28 +10,16 @@ import { chmod, mkdir, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Container, ContainerCreateOptions } from 'dockerode'
+import type { Container } from 'dockerode'
 import type Docker from 'dockerode'
 import { MecaError } from '../core/errors.ts'
 import { call, exitCodeOf, isGone, statusOf } from './client.ts'
-import { WALLS } from './options.ts'
+import { READY_WORD, sidecarOptions } from './sidecar-options.ts'
+import type { SidecarPlan } from './sidecar-options.ts'
 
-/** One process of socat per open connection; beyond this a host would rather start a second container. */
-export const MAX_CONNECTIONS = 256
-const MEMORY_BYTES = 192 * 2 ** 20
 const START_TIMEOUT_MS = 20_000
-const READY_WORD = 'ready'
 
-export type SidecarInput = {
-  docker: Docker
-  imageId: string
-  name: string
-  /** An empty folder of ours; becomes the sidecar's only mount. */
-  folder: string
-  port: number
-  labels: Readonly<Record<string, string>>
-  seccomp: string
-}
+export type SidecarInput = SidecarPlan & { docker: Docker }
 
 export class Sidecar {
   readonly id: string
@@ -140,54 +128,4 @@ async function saysReady(path: string, signal: AbortSignal): Promise<boolean> {
     signal.removeEventListener('abort', stop)
     socket.destroy()
   }
-}
-
-function sidecarOptions(input: SidecarInput): ContainerCreateOptions {
-  return {
-    name: input.name,
-    Image: input.imageId,
-    User: '65534:65534',
-    Entrypoint: ['/bin/sh', '-c'],
-    Cmd: [script(input.port)],
-    Env: ['PATH=/usr/local/bin:/usr/bin:/bin'],
-    Hostname: 'task',
-    Labels: { ...input.labels },
-    Healthcheck: { Test: ['NONE'] },
-    StopSignal: 'SIGKILL',
-    HostConfig: {
-      ...WALLS,
-      NetworkMode: 'none',
-      // The task shares this file: a loopback address names nobody and asks nobody.
-      Dns: ['127.0.0.1'],
-      SecurityOpt: ['no-new-privileges', `seccomp=${input.seccomp}`],
-      ReadonlyRootfs: true,
-      Mounts: [
-        {
-          Type: 'bind',
-          Source: input.folder,
-          Target: '/meca',
-          ReadOnly: false,
-          BindOptions: { Propagation: 'private' },
-        },
-      ],
-      Memory: MEMORY_BYTES,
-      MemorySwap: MEMORY_BYTES,
-      PidsLimit: 2 * MAX_CONNECTIONS,
-      Ulimits: [
-        { Name: 'nofile', Soft: 1024, Hard: 1024 },
-        { Name: 'core', Soft: 0, Hard: 0 },
-      ],
-    },
-  }
-}
-
-/** socat reads `:` and `,` as its own, hence the backslashes. */
-function script(port: number): string {
-  const target = `TCP4:127.0.0.1:${port}`
-  const probe = `socat -u OPEN\\:/dev/null ${target.replaceAll(':', '\\:')}\\,forever\\,interval=0.01 && echo ${READY_WORD}`
-  return [
-    `socat -b65536 UNIX-LISTEN:/meca/${port},fork,mode=666,backlog=${MAX_CONNECTIONS} ${target} &`,
-    `socat UNIX-LISTEN:/meca/${port}.ready,fork,mode=666 'SYSTEM:"${probe}"' &`,
-    'wait',
-  ].join('\n')
 }

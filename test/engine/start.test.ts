@@ -1,5 +1,6 @@
 /** A container's life as MECA tasks live it: task-contracts.md 1.8, at the engine's level. */
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import type { LogLine } from '../../src/core/plan.ts'
 import { TestEngine, ask, failure, text } from '../support/engine.ts'
@@ -179,6 +180,31 @@ test('stop is safe to repeat, and says so in the end', { skip }, async () => {
   await Promise.all([instance.stop(), instance.stop()])
   await instance.stop()
   assert.equal((await instance.ended).killedFor, 'stopped')
+})
+
+test('a request whose container we stop is cancelled and not the task’s failure', { skip }, async () => {
+  const instance = await t.start(image, appPlan('slow', { env: { SLEEP_MS: '20000' } }))
+  const pending = failure('cancelled', ask(instance))
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  await instance.stop()
+  await pending
+  await failure('cancelled', ask(instance))
+})
+
+test('256 requests at once are all answered by one container', { skip }, async () => {
+  const instance = await t.start(image, appPlan('slow', { env: { SLEEP_MS: '1000' } }))
+  const replies = await Promise.all(Array.from({ length: 256 }, () => ask(instance)))
+  assert.ok(replies.every((reply) => text(reply) === 'slept'))
+  await instance.stop()
+})
+
+test('8 MiB go in and come back as they were', { skip }, async () => {
+  const body = randomBytes(8 * 2 ** 20)
+  const instance = await t.start(image, appPlan('echo'))
+  const reply = await ask(instance, body, { timeoutMs: 15_000, outputBytes: body.length })
+  assert.ok(body.equals(reply.body))
+  await failure('too_large', ask(instance, body, { timeoutMs: 15_000, outputBytes: body.length - 1 }))
+  await instance.stop()
 })
 
 test('a command that the image does not have is a start failure in the engine’s words', { skip }, async () => {
