@@ -17,6 +17,7 @@ import { developerApi } from './wiring/developer-side.ts'
 import { doctor } from './wiring/doctor.ts'
 import { engineOptions } from './wiring/engine.ts'
 import { hostApi } from './wiring/host-api.ts'
+import { startJanitor } from './wiring/janitor.ts'
 import { openHost } from './wiring/host-side.ts'
 import type { HostSide } from './wiring/host-side.ts'
 import { moneyApi } from './wiring/money-side.ts'
@@ -43,6 +44,7 @@ export async function openNode(
     const life = AbortSignal.any([signal, ending.signal])
     const base = await openBase(loaded.config, loaded.secrets.password, log, closer, life)
     const engine = lazyEngine(base, closer.add)
+    startJanitor(base, closer)
     const client = await openClient(base, closer)
     const host = role === 'host' ? await openHost(base, await engine(), closer, failed.resolve) : undefined
     const close = async () => {

@@ -527,7 +527,10 @@ function groupByTask(batch: readonly Pending[]): Pending[][] {
 }
 
 /** The host's words as one of our errors. */
-function toError({ code, message, cure }: { code: string; message: string; cure?: string | undefined }, details = {}): MecaError {
+function toError(
+  { code, message, cure }: { code: string; message: string; cure?: string | undefined },
+  details = {},
+): MecaError {
   return fromProblem({ code: knownCode(code), message, details, ...(cure === undefined ? {} : { cure }) })
 }
 

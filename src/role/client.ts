@@ -275,7 +275,12 @@ export class Client {
   }
 
   /** Who gives up waiting tells the host so: what runs meanwhile would be billed. No wait is without an end. */
-  async #waiting(work: Promise<Delivered>, session: ClientSession, job: ClientJob, signal: AbortSignal): Promise<Delivered> {
+  async #waiting(
+    work: Promise<Delivered>,
+    session: ClientSession,
+    job: ClientJob,
+    signal: AbortSignal,
+  ): Promise<Delivered> {
     const { promise: givenUp, reject } = Promise.withResolvers<never>()
     const cancel = () => {
       session.cancel(job.id).catch(() => undefined) // The line is down: the host's own limits end the job.
@@ -375,7 +380,13 @@ function newJob(
   }
 }
 
-function requestFor(job: ClientJob, { offer, price }: Candidate, task: KnownTask, providers: string[], runtime: string | undefined): JobRequest {
+function requestFor(
+  job: ClientJob,
+  { offer, price }: Candidate,
+  task: KnownTask,
+  providers: string[],
+  runtime: string | undefined,
+): JobRequest {
   return {
     id: job.id,
     task: job.cid,

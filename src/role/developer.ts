@@ -53,7 +53,8 @@ export class Developer {
     const names = await this.#names(opened, options, signal)
     const began = this.#c.now()
     const image = await this.#bench.build(opened, options.buildArgs ?? {}, onProgress, signal)
-    if (options.skipTest !== true) await this.#bench.requireExample(opened, image, this.#c.now() - began, onProgress, signal)
+    if (options.skipTest !== true)
+      await this.#bench.requireExample(opened, image, this.#c.now() - began, onProgress, signal)
     const work = await mkdtemp(join(tmpdir(), 'meca-publish-'))
     try {
       const manifestFor = (layout: ImageLayout) => this.#manifest(opened, layout, names, options)
@@ -196,4 +197,3 @@ function slug(title: string): string {
     .replace(/^-+|-+$/g, '')
   return name === '' ? `task-${keccakText(title).slice(2, 10)}` : name
 }
-

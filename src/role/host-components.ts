@@ -1,6 +1,6 @@
 /** What the host's story is handed by `node.ts`: the rooms it uses, as types, and what its owner decided. */
 import type { Logger } from 'pino'
-import type { HostJob } from '../core/records.ts'
+import type { HostJob, RowRecord } from '../core/records.ts'
 import type { Signer } from '../core/signature.ts'
 import type { Tariff } from '../core/tariff.ts'
 import type { Domain } from '../core/typed.ts'
@@ -41,6 +41,10 @@ export type HostComponents = {
   channelState(channelId: Hex, signal: AbortSignal): Promise<ChainChannel>
   /** The tariffs of a recent offer of this host, if it still stands. */
   offered(sequence: number): readonly Tariff[] | undefined
+  /** Throws `disk_full` where the records might find no room. */
+  requireSpace(): Promise<void>
+  /** Accepted vouchers go to a second place too, where the owner named one. */
+  exportVouchers(rows: readonly RowRecord[]): void
   /** What was billed and not collected: by this client, and by all. Nothing new is taken beyond the owner's caps. */
   owed(client: Hex): { client: bigint; all: bigint }
   exposure: { perClient: bigint; total: bigint }

@@ -115,6 +115,20 @@ export class HostJobs {
     return live
   }
 
+  /**
+   * The job that an input is for. Its bytes come on a stream of their own and may overtake the message that announces
+   * it; waited for is only as long as a message may take. Throws `not_found`.
+   */
+  async awaited(key: string, signal: AbortSignal): Promise<LiveJob> {
+    const end = AbortSignal.any([signal, AbortSignal.timeout(ANNOUNCED_MS)])
+    while (!end.aborted) {
+      const live = this.live.get(key)
+      if (live !== undefined) return live
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    throw new MecaError('not_found', 'No job waits for this input')
+  }
+
   countRefusal(error: unknown): void {
     const { code, message } = asMecaError(error)
     const before = this.counts.refused.get(code)
@@ -276,6 +290,8 @@ export class HostJobs {
   }
 }
 
+/** A job whose task has to be looked up first is announced within this. */
+const ANNOUNCED_MS = 10_000
 /** The time that a large output may take to reach the disk. */
 const WRITE_OUTPUT_MS = 300_000
 /** Lines kept for a client that attaches later; all of them travel in one event. */

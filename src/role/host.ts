@@ -4,7 +4,7 @@
  * they are sent; a job id runs once. A host risks at most the jobs under way, since `reserve` admits no job whose price
  * is not vouched for.
  */
-import { MecaError } from '../core/errors.ts'
+import { asMecaError, MecaError } from '../core/errors.ts'
 import { PhaseClock } from '../core/job.ts'
 import { admit, sum, totalsToWire } from '../core/ledger.ts'
 import { hostJobKey } from '../core/records.ts'
@@ -173,7 +173,11 @@ export class Host {
     const keys = message.jobs.map(({ id }) => hostJobKey(channel.terms.client, id))
     for (const key of keys) this.#arriving.set(key, session)
     try {
+      await this.#c.requireSpace()
       await this.#submitArrived(message, attachments, channel)
+    } catch (error) {
+      for (const { id } of message.jobs) session.refused(message.channelId, id, error)
+      if (asMecaError(error).code !== 'disk_full') throw error
     } finally {
       for (const key of keys) this.#arriving.delete(key)
     }
@@ -328,6 +332,7 @@ export class Host {
       rows: rows.values(),
       also: admitted.map((live) => this.#c.tables.hostJobs.put(live.key, live.record)),
     })
+    this.#c.exportVouchers([...rows.values()])
   }
 
   async #acknowledge(session: HostSession, message: ClientMessage<'ack'>): Promise<void> {

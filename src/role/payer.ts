@@ -92,7 +92,13 @@ export class Payer {
     const known = state.deposit > 0n || state.closed
     const next: ChannelRecord = {
       ...channel,
-      state: state.closed ? 'closed' : state.closesAt > 0 || channel.state === 'closing' ? 'closing' : known ? 'open' : 'opening',
+      state: state.closed
+        ? 'closed'
+        : state.closesAt > 0 || channel.state === 'closing'
+          ? 'closing'
+          : known
+            ? 'open'
+            : 'opening',
       deposit: state.deposit,
       claimed: state.claimed,
       closesAt: state.closesAt,

@@ -18,7 +18,8 @@ export function developerApi(base: Base, engine: () => Promise<Engine>): Develop
   const developer = async (): Promise<Developer> => new Developer(developerComponents(base, await engine()))
   return {
     check: (dir, options) => checkFolder(dir, options),
-    test: async (dir, options, onProgress, signal) => benchOver(await engine(), base.config).test(dir, options, onProgress, signal),
+    test: async (dir, options, onProgress, signal) =>
+      benchOver(await engine(), base.config).test(dir, options, onProgress, signal),
     publish: async (dir, options, onProgress, signal) => (await developer()).publish(dir, options, onProgress, signal),
     list: async ({ developer: who, limit }, signal) => {
       const entries = await registry.list(who === undefined ? {} : { developer: who }, signal)
@@ -70,5 +71,9 @@ async function nameOf(
 /** Building and trying need an engine and nothing else of a node. */
 export function benchOver(engine: Engine, { limits }: Pick<Config, 'limits'>): Workbench {
   const { startTimeoutMs, outputBytes } = limits
-  return new Workbench({ engine, limits: { startTimeoutMs, maxSeconds: EXAMPLE_SECONDS, outputBytes }, now: () => performance.now() })
+  return new Workbench({
+    engine,
+    limits: { startTimeoutMs, maxSeconds: EXAMPLE_SECONDS, outputBytes },
+    now: () => performance.now(),
+  })
 }

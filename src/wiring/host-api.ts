@@ -45,7 +45,7 @@ async function status(base: Base, side: HostSide): Promise<HostStatus> {
     warm: fleet.warm,
     images: images.list().length,
     engine: { version: side.engineVersion, runtimes: [...side.policy.runtimes] },
-    earned: earnings(side),
+    earned: await earnings(base, side),
     atRisk: atRisk(side),
   }
 }
@@ -59,7 +59,8 @@ function tokensOf({ policy, book }: HostSide): Hex[] {
   ]
 }
 
-function earnings(side: HostSide): Earnings {
+async function earnings(base: Base, side: HostSide): Promise<Earnings> {
+  const withdrawn = await withdrawals(base)
   return tokensOf(side).map((token) => {
     const rows = [...side.book.channels.values()]
       .filter((c) => c.terms.token === token)
@@ -70,9 +71,15 @@ function earnings(side: HostSide): Earnings {
       hostAmount: rows.reduce((all, row) => all + row.billed.hostAmount, 0n).toString(),
       developerAmount: rows.reduce((all, row) => all + row.billed.developerAmount, 0n).toString(),
       claimed: rows.reduce((all, row) => all + row.claimed.hostAmount, 0n).toString(),
-      withdrawn: '0',
+      withdrawn: (withdrawn.get(token) ?? 0n).toString(),
     }
   })
+}
+
+async function withdrawals({ tables }: Base): Promise<Map<Hex, bigint>> {
+  const sums = new Map<Hex, bigint>()
+  for await (const [, { token, amount }] of tables.payouts.entries()) sums.set(token, (sums.get(token) ?? 0n) + amount)
+  return sums
 }
 
 function atRisk(side: HostSide): HostStatus['atRisk'] {

@@ -5,6 +5,7 @@ import { factReader } from '../engine/facts.ts'
 import { WarmPool } from '../engine/pool.ts'
 import { MecaError } from '../core/errors.ts'
 import { hostJobKey } from '../core/records.ts'
+import type { RowRecord } from '../core/records.ts'
 import type { Resources } from '../core/resources.ts'
 import { priceFor, total } from '../core/tariff.ts'
 import { quoteDigest, releaseDigest, toHex } from '../core/typed.ts'
@@ -26,6 +27,7 @@ import { GpuShelf } from '../role/gpus.ts'
 import { Host } from '../role/host.ts'
 import { Images } from '../role/images.ts'
 import { Settler } from '../role/settle.ts'
+import { VoucherExport } from '../store/export.ts'
 import { FORMAT_NAMES } from '../task/format.ts'
 import { chainChannel } from './base.ts'
 import type { Base, Closer } from './base.ts'
@@ -47,6 +49,7 @@ const MAX_IMAGE_BYTES = 20 * 2 ** 30
 /** The machine itself needs some memory. */
 const KEPT_MEMORY_BYTES = 2 ** 30
 const QUOTE_TTL_MS = 60_000
+const SPACE_MS = 1_000
 
 export async function openHost(
   base: Base,
@@ -68,8 +71,9 @@ export async function openHost(
   const book = await Book.open(base.store, base.tables, 'host')
   const advertiser = makeAdvertiser(base, policy, fleet, images, () => !host.draining)
   const settler = makeSettler(base, book)
+  const copies = await openCopies(base, closer)
   const host: Host = new Host(
-    hostComponents(base, { book, fleet, images, engine, policy, advertiser, settler, onFatal }),
+    hostComponents(base, { book, fleet, images, engine, policy, advertiser, settler, copies, onFatal }),
   )
   const lost = await host.jobs.recover()
   if (lost > 0) log.warn({ lost }, 'jobs were under way when this host was stopped; they are not charged')
@@ -156,6 +160,50 @@ function makeAdvertiser(base: Base, policy: HostPolicy, fleet: Fleet, images: Im
   })
 }
 
+/** The second place for vouchers, where the owner named one. */
+async function openCopies({ config }: Base, closer: Closer): Promise<VoucherExport | undefined> {
+  if (config.store.exportFile === undefined) return undefined
+  const copies = await VoucherExport.open(config.store.exportFile)
+  closer.add(() => copies.close())
+  return copies
+}
+
+function exporter(base: Base, book: Book, copies: VoucherExport | undefined): (rows: readonly RowRecord[]) => void {
+  const { chainId, contracts } = base.chain.deployment
+  return (rows) => {
+    const vouchers = rows.flatMap(({ channelId, taskId, vouched, vouchedSignature: signature }) => {
+      const terms = book.channels.get(channelId)?.terms
+      return terms === undefined
+        ? []
+        : [
+            {
+              version: 1 as const,
+              chainId,
+              channels: contracts.channels,
+              channelId,
+              terms,
+              taskId,
+              ...vouched,
+              signature,
+            },
+          ]
+    })
+    copies
+      ?.append(vouchers)
+      .catch((error: unknown) => base.log.error({ err: error }, 'the copy of the vouchers failed'))
+  }
+}
+
+/** Asked for every job, so the answer is kept for a moment: a disk does not fill up in a second. */
+function spaceCheck({ home }: Base): () => Promise<void> {
+  let checked = -Infinity
+  return async () => {
+    if (performance.now() - checked < SPACE_MS) return
+    await home.requireSpace(0)
+    checked = performance.now()
+  }
+}
+
 type HostParts = {
   book: Book
   fleet: Fleet
@@ -164,12 +212,13 @@ type HostParts = {
   policy: HostPolicy
   advertiser: Advertiser
   settler: Settler
+  copies: VoucherExport | undefined
   onFatal: (error: unknown) => void
 }
 
 function hostComponents(
   base: Base,
-  { book, fleet, images, engine, policy, advertiser, settler, onFatal }: HostParts,
+  { book, fleet, images, engine, policy, advertiser, settler, copies, onFatal }: HostParts,
 ): ConstructorParameters<typeof Host>[0] {
   const { chain, signer, config, channels } = base
   const now = () => performance.now()
@@ -200,6 +249,8 @@ function hostComponents(
     },
     channelState: (id, signal) => chainChannel(channels, id, signal),
     offered: (sequence) => advertiser.offered(sequence),
+    requireSpace: spaceCheck(base),
+    exportVouchers: exporter(base, book, copies),
     owed: (client) => settler.owed(client),
     exposure: { perClient: config.host.exposurePerClient, total: config.host.exposureTotal },
     collect: async (channelId) => {
@@ -292,8 +343,7 @@ async function transfer(
   if (channel === undefined) throw new MecaError('not_found', `No channel ${channelId} is known here`)
   const key = hostJobKey(channel.terms.client, id)
   if (op === 'put') {
-    const live = host.jobs.live.get(key)
-    if (live === undefined) throw new MecaError('not_found', `No job ${id} waits for an input`)
+    const live = await host.jobs.awaited(key, signal)
     return {
       op: 'put',
       offset: 0,

@@ -24,8 +24,10 @@ export function moneyApi(base: Base, { book, client, payer }: ClientSide, host: 
       state: (id, signal) => chainChannel(channels, id, signal),
       lane: (id, task, signal) => channels.lane(id, task, signal),
       balance: (token, signal) => balanceOf(base, token, signal),
-      credit: async (token, signal) =>
-        (await channels.credit(token, signer.address, signal)) + (await taskCredits(base, token, signal)).sum,
+      credit: async (token, signal) => {
+        const fees = await taskCredits(base, token, signal)
+        return fees.reduce((sum, { amount }) => sum + amount, await channels.credit(token, signer.address, signal))
+      },
       withdraw: (token, signal) => withdraw(base, token, signal),
       startClose: async (terms, signal) => void (await channels.startClose(wallet, terms, signal)),
       finishClose: async (terms, signal) => void (await channels.finishClose(wallet, terms, signal)),
@@ -35,47 +37,67 @@ export function moneyApi(base: Base, { book, client, payer }: ClientSide, host: 
   })
 }
 
+type Fee = { taskId: Hex; amount: bigint }
+
 /** The fees of this node's own tasks that wait to be drawn. */
-async function taskCredits(
-  { registry, channels, signer }: Base,
-  token: Hex,
-  signal: AbortSignal,
-): Promise<{ sum: bigint; taskIds: Hex[] }> {
+async function taskCredits({ registry, channels, signer }: Base, token: Hex, signal: AbortSignal): Promise<Fee[]> {
   const own = (await registry.list({ developer: signer.address }, signal)).filter(
     (entry) => entry.token === token || token === NATIVE,
   )
-  const credits = await Promise.all(
+  const all = await Promise.all(
     own.map(async ({ taskId }) => ({ taskId, amount: await channels.taskCredit(token, taskId, signal) })),
   )
-  const some = credits.filter(({ amount }) => amount > 0n)
-  return { sum: some.reduce((all, { amount }) => all + amount, 0n), taskIds: some.map(({ taskId }) => taskId) }
+  return all.filter(({ amount }) => amount > 0n)
 }
 
-/** Both kinds of credit; each goes to the payee that its owner named. */
-async function withdraw(
-  base: Base,
-  token: Hex,
-  signal: AbortSignal,
-): Promise<{ tx: Hex; gasUsed: bigint; to: Hex; amount: bigint } | undefined> {
+type Drawn = { tx: Hex; gasUsed: bigint; to: Hex; amount: bigint }
+
+/** Both kinds of credit; each goes to the payee that its owner named, and each is written down. */
+async function withdraw(base: Base, token: Hex, signal: AbortSignal): Promise<Drawn | undefined> {
   const { channels, wallet, signer, hosts } = base
+  const drawn: Drawn[] = []
   const credit = await channels.credit(token, signer.address, signal)
-  const fees = await taskCredits(base, token, signal)
-  let done: { tx: Hex; gasUsed: bigint; to: Hex; amount: bigint } | undefined
   if (credit > 0n) {
+    const to = await hosts.payeeOf(signer.address, signal)
     const { hash, gasUsed } = await channels.withdraw(wallet, token, signer.address, signal)
-    done = { tx: hash, gasUsed, to: await hosts.payeeOf(signer.address, signal), amount: credit }
+    drawn.push({ tx: hash, gasUsed, to, amount: credit })
   }
-  for (const [payee, taskIds] of await byPayee(base, fees.taskIds, signal)) {
-    const { hash, gasUsed } = await channels.withdrawTasks(wallet, token, payee, taskIds.slice(0, MAX_TASKS), signal)
-    done = { tx: hash, gasUsed: gasUsed + (done?.gasUsed ?? 0n), to: payee, amount: fees.sum + (done?.amount ?? 0n) }
+  const fees = await taskCredits(base, token, signal)
+  for (const [to, tasks] of await byPayee(base, fees, signal)) {
+    for (let i = 0; i < tasks.length; i += MAX_TASKS) {
+      const some = tasks.slice(i, i + MAX_TASKS)
+      const { hash, gasUsed } = await channels.withdrawTasks(
+        wallet,
+        token,
+        to,
+        some.map(({ taskId }) => taskId),
+        signal,
+      )
+      drawn.push({ tx: hash, gasUsed, to, amount: some.reduce((sum, { amount }) => sum + amount, 0n) })
+    }
   }
-  return done
+  await writeDown(base, token, drawn)
+  const last = drawn.at(-1)
+  return last === undefined
+    ? undefined
+    : {
+        ...last,
+        gasUsed: drawn.reduce((sum, d) => sum + d.gasUsed, 0n),
+        amount: drawn.reduce((sum, d) => sum + d.amount, 0n),
+      }
 }
 
-async function byPayee({ registry }: Base, taskIds: readonly Hex[], signal: AbortSignal): Promise<Map<Hex, Hex[]>> {
-  const entries = await Promise.all(taskIds.map((taskId) => registry.get(taskId, signal)))
-  const known = entries.filter((entry) => entry !== undefined)
-  return new Map(
-    [...Map.groupBy(known, ({ payee }) => payee)].map(([payee, list]) => [payee, list.map(({ taskId }) => taskId)]),
-  )
+async function writeDown({ store, tables }: Base, token: Hex, drawn: readonly Drawn[]): Promise<void> {
+  if (drawn.length === 0) return
+  const rows = drawn.map(({ tx, to, amount }) => tables.payouts.put(tx, { tx, token, to, amount, at: Date.now() }))
+  await store.commit({ journal: [{ kind: 'payout' }], rows })
+}
+
+async function byPayee({ registry }: Base, fees: readonly Fee[], signal: AbortSignal): Promise<Map<Hex, Fee[]>> {
+  const grouped = new Map<Hex, Fee[]>()
+  for (const fee of fees) {
+    const payee = (await registry.get(fee.taskId, signal))?.payee
+    if (payee !== undefined) grouped.set(payee, [...(grouped.get(payee) ?? []), fee])
+  }
+  return grouped
 }

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import type { Intent } from '../chain/wallet.ts'
 import { zChannelRecord, zClientJob, zHostJob, zRowRecord } from '../core/records.ts'
-import { zCid, zCount, zHash } from '../core/units.ts'
+import { zAddress, zAmount, zCid, zCount, zHash } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
 import type { Store } from '../store/store.ts'
 import { jsonCodec } from '../store/tables.ts'
@@ -19,6 +19,8 @@ const zIntent: z.ZodType<Intent> = z.strictObject({
   createdAtMs: zCount,
 })
 
+const zPayout = z.strictObject({ tx: zHash, token: zAddress, to: zAddress, amount: zAmount, at: zCount })
+
 const MONEY = { ledger: true }
 const PLAIN = { ledger: false }
 
@@ -29,6 +31,8 @@ export function openTables(store: Store) {
     hostJobs: store.table('host-jobs', jsonCodec(zHostJob), MONEY),
     clientJobs: store.table('client-jobs', jsonCodec(zClientJob), MONEY),
     intents: store.table('intents', jsonCodec(zIntent), MONEY),
+    /** What was drawn out of the contract, by transaction. */
+    payouts: store.table('payouts', jsonCodec(zPayout), MONEY),
     outputs: store.table('outputs', jsonCodec(z.string()), PLAIN),
     clientOutputs: store.table('client-outputs', jsonCodec(z.string()), PLAIN),
     acks: store.table('acks', jsonCodec(zCount), PLAIN),
