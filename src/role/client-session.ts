@@ -250,7 +250,10 @@ export class ClientSession {
       await this.#c.link.put(this.#locate(), header, upload, this.#c.signal)
     } catch (error) {
       // A refusal of the job itself has been told already, and says more.
-      if (this.#pending.has(job.id)) reject(error)
+      if (!this.#pending.has(job.id)) return
+      // Without its input the job would wait at the host, and hold its price.
+      await this.cancel(job.id).catch(() => undefined)
+      reject(error)
     }
   }
 
