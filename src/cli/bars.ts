@@ -4,7 +4,7 @@
  */
 import { printable } from '../core/text.ts'
 import type { OnProgress } from '../role/api.ts'
-import { bytesOf, lineOf } from './progress.ts'
+import { bytesOf, isBlank, lineOf } from './progress.ts'
 import type { Meter } from './progress.ts'
 import { duration, size } from './render.ts'
 import type { Terminal } from './world.ts'
@@ -32,7 +32,7 @@ export function makeBars(stderr: Terminal['stderr'], now: () => number = () => p
   }
   const timer = setInterval(draw, FRAME_MS)
   const onProgress: OnProgress = (progress) => {
-    if (progress.kind === 'log') return above(lineOf(progress))
+    if (progress.kind === 'log') return isBlank(progress) ? undefined : above(lineOf(progress))
     const name = progress.kind === 'phase' ? progress.phase : progress.step
     const line = lines.get(name) ?? { since: now(), doneBytes: 0, totalBytes: 0 }
     if (progress.kind === 'step') line.text = progress.detail ?? ''

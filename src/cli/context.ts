@@ -1,4 +1,6 @@
 /** What one command has in hand: its output, its settings, the signal that ends it, and its node, here or in a daemon. */
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Loaded } from '../config.ts'
 import { asMecaError, MecaError } from '../core/errors.ts'
 import { NATIVE, parseDuration } from '../core/units.ts'
@@ -10,6 +12,9 @@ import type { Output } from './output.ts'
 import { makeMeter, readMode } from './progress.ts'
 import type { Meter } from './progress.ts'
 import type { Bench, OpenOptions, RunningNode, World } from './world.ts'
+
+/** How long what was cut short may take to end in good order. */
+const GRACE_MS = 3000
 
 export type GlobalOptions = {
   home?: string
@@ -43,6 +48,8 @@ export type Context = {
   withHost<T>(work: (host: HostApi, api: NodeApi) => Promise<T>): Promise<T>
   /** Tells progress while `work` lasts. */
   metered<T>(work: (meter: Meter) => Promise<T>): Promise<T>
+  /** The command to go on with, for the same home. */
+  next: (command: string) => void
   /** What was thrown, or that it was cut short by --timeout or Ctrl-C. */
   explain: (error: unknown) => MecaError
 }
@@ -75,7 +82,7 @@ export function makeContext(world: World, options: GlobalOptions): Context {
   const withApi: Context['withApi'] = async (work) => {
     const daemon = await daemonOf(world, await settings(), secrets, signal)
     const node = daemon ?? (await openNode({ role: 'node', daemon: false }))
-    return useThenClose(node, work)
+    return useThenClose(node, work, signal)
   }
   return {
     world,
@@ -96,16 +103,21 @@ export function makeContext(world: World, options: GlobalOptions): Context {
       if (options.yes !== true && (terminal.stdin.isTTY === true || !options.input)) await confirm(asking, question)
     },
     async withBench(work) {
-      return useThenClose(await doors.openBench(await settings()), work)
+      return useThenClose(await doors.openBench(await settings()), work, signal)
     },
     async withHost(work) {
       const { config } = await settings()
       const node = await daemonOf(world, await settings(), secrets, signal)
       if (node === undefined) throw noHost(config.home)
-      return useThenClose(node, (api) => {
+      const ask = (api: NodeApi) => {
         if (api.host === undefined) throw noHost(config.home)
         return work(api.host, api)
-      })
+      }
+      return useThenClose(node, ask, signal)
+    },
+    next: (command) => {
+      const home = options.home === undefined ? '' : ` --home ${options.home}`
+      output.say(output.paint('dim', `next: meca ${command}${home}`))
     },
     async metered(work) {
       const meter = makeMeter(terminal, mode)
@@ -168,12 +180,25 @@ async function daemonOf(
   })
 }
 
-async function useThenClose<Api, T>(node: Closable<Api>, work: (api: Api) => Promise<T>): Promise<T> {
+async function useThenClose<Api, T>(
+  node: Closable<Api>,
+  work: (api: Api) => Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  const done = new AbortController()
   try {
-    return await work(node.api)
+    return await Promise.race([work(node.api), tooLate(signal, done.signal)])
   } finally {
+    done.abort()
     await node.close()
   }
+}
+
+/** Most work ends by the signal itself, in good order (a job is cancelled at its host); what does not is left behind. */
+async function tooLate(signal: AbortSignal, done: AbortSignal): Promise<never> {
+  if (!signal.aborted) await once(signal, 'abort', { signal: done })
+  await sleep(GRACE_MS, undefined, { signal: done })
+  throw new MecaError('cancelled', 'It did not end by itself')
 }
 
 function noHost(home: string): MecaError {

@@ -2,6 +2,8 @@
 import { createReadStream } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import { addAbortSignal } from 'node:stream'
+import type { Readable } from 'node:stream'
 import { MecaError } from '../core/errors.ts'
 import type { RunInput } from '../role/api.ts'
 import type { Terminal } from './world.ts'
@@ -14,19 +16,20 @@ export type Given = { input: RunInput; bytes(): Promise<Uint8Array> }
 export async function readInput(
   { stdin }: Pick<Terminal, 'stdin'>,
   { data, input }: { data?: string; input?: string },
+  signal: AbortSignal,
 ): Promise<Given> {
   if (data !== undefined && input !== undefined) {
     throw new MecaError('bad_input', 'Both --data and --input were given', { cure: 'give one of them' })
   }
   if (data !== undefined) return inMemory(Buffer.from(data))
-  if (input !== undefined && input !== '-') return fromFile(resolve(input))
+  if (input !== undefined && input !== '-') return fromFile(resolve(input), signal)
   if (stdin.isTTY === true) {
     throw new MecaError('bad_input', 'There is no input', { cure: 'give --data TEXT or --input FILE, or pipe it in' })
   }
-  return inMemory(await readPiped(stdin))
+  return inMemory(await readPiped(stdin, signal))
 }
 
-async function fromFile(file: string): Promise<Given> {
+async function fromFile(file: string, signal: AbortSignal): Promise<Given> {
   const info = await stat(file).catch((cause: unknown) => {
     throw new MecaError('bad_input', `The file ${file} cannot be read`, {
       cause,
@@ -36,13 +39,13 @@ async function fromFile(file: string): Promise<Given> {
   if (info.isFile()) return { input: { file, bytes: info.size }, bytes: () => readFile(file) }
   if (info.isDirectory()) throw new MecaError('bad_input', `${file} is a folder`, { cure: 'name a file' })
   // A pipe or a device has no size and can be read once.
-  return inMemory(await readPiped(createReadStream(file)))
+  return inMemory(await readPiped(createReadStream(file), signal))
 }
 
-async function readPiped(stream: AsyncIterable<unknown>): Promise<Uint8Array> {
+async function readPiped(stream: Readable, signal: AbortSignal): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
   let bytes = 0
-  for await (const chunk of stream as AsyncIterable<Uint8Array | string>) {
+  for await (const chunk of addAbortSignal(signal, stream) as AsyncIterable<Uint8Array | string>) {
     const part = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
     bytes += part.length
     if (bytes > MAX_PIPED_BYTES) {

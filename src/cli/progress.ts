@@ -33,6 +33,7 @@ export function makeMeter({ stderr }: Pick<Terminal, 'stderr'>, mode: ProgressMo
 function makeLines(write: (line: string) => void): Meter {
   const quarters = new Map<string, number>()
   const onProgress: OnProgress = (progress) => {
+    if (isBlank(progress)) return
     if (progress.kind === 'bytes') {
       const quarter = Math.floor((4 * progress.doneBytes) / Math.max(1, progress.totalBytes))
       if (quarters.get(progress.step) === quarter) return
@@ -41,6 +42,11 @@ function makeLines(write: (line: string) => void): Meter {
     write(lineOf(progress))
   }
   return { onProgress, end: () => undefined }
+}
+
+/** Build tools print empty lines between their own. */
+export function isBlank(progress: Progress): boolean {
+  return progress.kind === 'log' && progress.line.text.trim() === ''
 }
 
 export function lineOf(progress: Progress): string {

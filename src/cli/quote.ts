@@ -31,7 +31,7 @@ function quoteTask(context: Context, ref: string, flags: QuoteFlags & { inputByt
       text: hostsText(report, await tokensOf(api)),
     })
     context.output.say(refusalsText(report.refusals))
-    if (report.hosts.length > 0) context.output.say(`next: meca run ${ref} --data …`)
+    if (report.hosts.length > 0) context.next(`run ${ref} --data …`)
     return report.hosts.length > 0 ? 0 : 4
   })
 }

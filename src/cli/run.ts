@@ -42,7 +42,7 @@ export function addRun(run: Command, act: Act): void {
 
 function runTask(context: Context, ref: string, flags: RunFlags): Promise<number> {
   return context.withApi(async (api) => {
-    const { input } = await readInput(context.world.terminal, flags)
+    const { input } = await readInput(context.world.terminal, flags, context.signal)
     const options: RunOptions = {
       ...(await quoteOptions(flags, api)),
       ...(flags.id === undefined ? {} : { id: flags.id }),
@@ -81,17 +81,18 @@ export async function showResult(
   tell(context, result, await tokensOf(api))
 }
 
-function tell({ output, explain }: Context, result: RunResult, tokens: TokenInfo[]): void {
+function tell(context: Context, result: RunResult, tokens: TokenInfo[]): void {
+  const { output } = context
   const { price, phases, host, job } = result
   const shown = (amount: string) => money(amount, price.token, tokens)
-  if (result.status !== 'answered' && !output.json) output.error(explain(failureOf(result)))
+  if (result.status !== 'answered' && !output.json) output.error(context.explain(failureOf(result)))
   if (result.httpStatus !== undefined && result.httpStatus >= 400)
     output.say(`the task answered with HTTP status ${result.httpStatus}`)
   const cost = `cost ${shown(sum(price.host, price.developer))} (host ${shown(price.host)}, developer ${shown(price.developer)})`
   const times = `${duration(phases.totalMs)} (fetch ${duration(phases.fetchMs)}, start ${duration(phases.startMs)}, run ${duration(phases.runMs)})`
   const how = result.replayed ? 'stored result' : result.warm ? 'warm' : 'cold'
   output.say(output.paint('dim', `${cost} · ${times} · ${how} · host ${host} · job ${job}`))
-  output.say(output.paint('dim', `next: meca job ${result.status === 'answered' ? 'show' : 'logs'} ${job}`))
+  context.next(`job ${result.status === 'answered' ? 'show' : 'logs'} ${job}`)
 }
 
 const CODES: Record<Exclude<RunResult['status'], 'answered'>, ErrorCode> = {

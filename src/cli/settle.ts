@@ -39,7 +39,8 @@ function claimAll(context: Context, { channel }: { channel?: string }): Promise<
         ['transaction', done.tx === null ? 'none was needed' : `${done.tx} (${done.gas} gas)`],
       ]),
     })
-    context.output.say(done.tx === null ? 'nothing was to be claimed' : 'next: meca withdraw')
+    if (done.tx === null) context.output.say('nothing was to be claimed')
+    else context.next('withdraw')
   })
 }
 

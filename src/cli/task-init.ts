@@ -15,7 +15,7 @@ const FOLDERS: Readonly<Record<string, string>> = {
 export const TEMPLATES = Object.keys(FOLDERS)
 
 export async function initTask(
-  { output }: Context,
+  { output, next }: Context,
   dir: string,
   { format, template }: { format: string; template: string },
 ): Promise<void> {
@@ -48,5 +48,5 @@ export async function initTask(
     id: target,
     text: files.map((file) => join(dir, file)).join('\n'),
   })
-  output.say(`next: meca task test ${dir}`)
+  next(`task test ${dir}`)
 }

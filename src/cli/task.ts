@@ -51,7 +51,7 @@ function addCheck(task: Command, act: Act): void {
         context.withBench(async (bench) => {
           const report = await bench.check(resolve(dir), options)
           context.output.result({ json: report, text: findingsText(report) })
-          if (report.ok) context.output.say(`next: meca task test ${dir}`)
+          if (report.ok) context.next(`task test ${dir}`)
           return report.ok ? 0 : 2
         }),
       ),
@@ -79,7 +79,9 @@ function addTest(task: Command, act: Act): void {
 function testTask(context: Context, dir: string, flags: TestFlags): Promise<number> {
   return context.withBench(async (bench) => {
     const given =
-      flags.data === undefined && flags.input === undefined ? undefined : await readInput(context.world.terminal, flags)
+      flags.data === undefined && flags.input === undefined
+        ? undefined
+        : await readInput(context.world.terminal, flags, context.signal)
     const options = {
       ...formatOf(flags),
       buildArgs: pairsOf(flags.buildArg ?? [], '--build-arg'),
@@ -106,7 +108,7 @@ function testTask(context: Context, dir: string, flags: TestFlags): Promise<numb
         ['logs', report.ok ? undefined : report.logTail],
       ]),
     })
-    if (report.ok) context.output.say(`next: meca task publish ${dir} --fee 1000`)
+    if (report.ok) context.next(`task publish ${dir} --fee 1000`)
     return report.ok ? 0 : 1
   })
 }
@@ -172,7 +174,7 @@ function publishTask(context: Context, dir: string, flags: PublishFlags): Promis
         ['transaction', `${done.tx} (${done.gas} gas)`],
       ]),
     })
-    context.output.say(`next: meca quote ${ref}`)
+    context.next(`quote ${ref}`)
   })
 }
 
@@ -225,7 +227,7 @@ function showTask(context: Context, ref: string): Promise<void> {
         ['image', `${manifest.image.platform}, ${size(manifest.image.bytes)}${details.atHand ? ', at hand' : ''}`],
       ]),
     })
-    context.output.say(`next: meca quote ${ref}`)
+    context.next(`quote ${ref}`)
   })
 }
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
 import { test } from 'node:test'
 import { MecaError } from '../../src/core/errors.ts'
 import type { ErrorCode } from '../../src/core/errors.ts'
@@ -203,4 +204,20 @@ test('--timeout ends a job with exit code 8, Ctrl-C with 130', async (t) => {
   const { exit } = await interrupted.run(['run', CID, '--data', 'x'], { signal: AbortSignal.timeout(50) })
   assert.equal(exit, 130)
   assert.deepEqual(interrupted.cancelled, ['j-1'])
+})
+
+test('a pipe that never ends and a daemon that never answers are given up, too', { timeout: 15_000 }, async (t) => {
+  const bench = makeBench(t)
+  const piped = await bench.run(['run', CID, '--timeout', '50ms'], { stdin: new PassThrough() })
+  assert.equal(piped.exit, 8)
+  bench.api.client.jobs = () => new Promise(() => undefined)
+  assert.equal((await bench.run(['job', 'list', '--timeout', '50ms'])).exit, 8)
+})
+
+test('the next step names the same home, and is a command that exists', async (t) => {
+  const bench = makeBench(t)
+  const { stderr } = await bench.run(['run', CID, '--data', 'x'])
+  const [, next = ''] = /next: meca (.*)/.exec(stderr) ?? []
+  assert.equal(next, `job show j-1 --home ${bench.home}`)
+  assert.equal((await bench.run(next.split(' '))).exit, 0)
 })

@@ -22,7 +22,7 @@ export type Bench = FakeNode & {
   run(argv: readonly string[], more?: More): Promise<Ran>
 }
 export type More = {
-  stdin?: string | Uint8Array
+  stdin?: string | Uint8Array | PassThrough
   /** Typed at a terminal, line by line, each after a question. */
   typed?: string[]
   tty?: boolean
@@ -64,7 +64,7 @@ export function makeBench(t: TestContext, knobs: Partial<Knobs> & { locked?: boo
       more.onStdout?.(chunk.toString())
     })
     stderr.on('data', (chunk: Buffer) => err.push(chunk))
-    const stdin = more.typed === undefined ? Readable.from([Buffer.from(more.stdin ?? '')]) : typist(stderr, more.typed)
+    const stdin = more.typed === undefined ? piped(more.stdin ?? '') : typist(stderr, more.typed)
     const tty = more.tty === true || more.typed !== undefined
     const terminal = {
       stdin: Object.assign(stdin, { isTTY: more.typed !== undefined }),
@@ -88,6 +88,10 @@ export function makeBench(t: TestContext, knobs: Partial<Knobs> & { locked?: boo
     }
   }
   return { ...node, home, opened, run }
+}
+
+function piped(given: string | Uint8Array | PassThrough): Readable {
+  return given instanceof PassThrough ? given : Readable.from([Buffer.from(given)])
 }
 
 /** Answers each question (text that ends without a line break) with the next line. */
