@@ -47,6 +47,9 @@ const SKIPS = [
 export type Skip = (typeof SKIPS)[number]
 export type ClaimOutcome = { channelId: Hex; taskId: Hex; skip: Skip; hostPaid: bigint; developerPaid: bigint }
 
+/** The fees of those tasks whose payee is `payee`. */
+export type FeesOf = { payee: Hex; taskIds: readonly Hex[] }
+
 const codec = new Codec(channelsAbi)
 
 export class Channels {
@@ -157,6 +160,28 @@ export class Channels {
     return { receipt, paid: this.#paidIn(receipt), skipped }
   }
 
+  /**
+   * Claims in one token, and brings the hosts' credit and, where named, developers' fees out in the same transaction,
+   * which saves a third of the gas. Undone as a whole where a payee does not take its money; then go step by step.
+   */
+  async collect(
+    wallet: Wallet,
+    groups: readonly ClaimGroup[],
+    token: Hex,
+    developers: readonly FeesOf[],
+    signal: AbortSignal,
+  ): Promise<{ receipt: TxReceipt; paid: ClaimOutcome[] }> {
+    const hosts = new Set(groups.map(({ terms }) => terms.host))
+    const calls = [
+      codec.encode('claimVouchers', toClaim(groups)),
+      ...[...hosts].map((host) => codec.encode('withdraw', [token, host])),
+      ...developers.map((d) => codec.encode('withdrawTasks', [token, d.payee, [...d.taskIds]])),
+    ]
+    const data = codec.encode('multicall', [calls])
+    const receipt = await wallet.send({ to: this.#address, data }, `collect from ${groups.length} channels`, signal)
+    return { receipt, paid: this.#paidIn(receipt) }
+  }
+
   async startClose(wallet: Wallet, terms: ChannelTerms, signal: AbortSignal): Promise<TxReceipt> {
     const data = codec.encode('startClose', [toTerms(terms)])
     return wallet.send({ to: this.#address, data }, `start to close channel ${this.idOf(terms)}`, signal)
@@ -205,7 +230,7 @@ export class Channels {
     wallet: Wallet,
     group: ClaimGroup,
     release: { claimed: bigint; hostSignature: Hex },
-    payOut: { host: boolean; developers: readonly { payee: Hex; taskIds: readonly Hex[] }[] },
+    payOut: { host: boolean; developers: readonly FeesOf[] },
     signal: AbortSignal,
   ): Promise<{ receipt: TxReceipt; paid: ClaimOutcome[] }> {
     const { terms } = group
