@@ -2,7 +2,7 @@
  * `npm test` and `npm run bench`: which files, how many at once, how long at most.
  */
 import { existsSync, readdirSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { runAsGroup, runInForeground } from './run.mjs'
 
 /** Tests of a market wait for containers and chains more than they compute; two files at once keep two cores busy. */
@@ -28,11 +28,18 @@ export async function test({ root, node, env, require }, args) {
   })
 }
 
-/** One at a time, because they measure. @param {import('../bootstrap.mjs').Context} context @param {readonly string[]} args */
+/**
+ * Without a name the whole market, which calls what it needs of the others; else the files named, one at a time, because
+ * they measure. A folder beside a file holds its parts. @param {import('../bootstrap.mjs').Context} context
+ * @param {readonly string[]} args
+ */
 export async function bench({ root, node, env }, args) {
-  for (const file of choose(root, 'test/bench', '.ts', args)) {
+  const words = args.filter((word) => !word.startsWith('-'))
+  const named = words.length === 0 ? ['test/bench/market.ts'] : choose(root, 'test/bench', '.ts', args)
+  for (const file of named.filter((path) => dirname(path) === join('test', 'bench'))) {
     process.stderr.write(`\n== ${file}\n`)
-    const code = await runInForeground(node, [join(root, file), ...flags(args)], { cwd: root, env })
+    const json = words.length === 0 && args.includes('--json') ? ['--json'] : []
+    const code = await runInForeground(node, [join(root, file), ...json, ...flags(args)], { cwd: root, env })
     if (code !== 0) return code
   }
   return 0
