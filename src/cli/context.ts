@@ -1,20 +1,15 @@
 /** What one command has in hand: its output, its settings, the signal that ends it, and its node, here or in a daemon. */
-import { once } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Loaded } from '../config.ts'
 import { asMecaError, MecaError } from '../core/errors.ts'
 import { NATIVE, parseDuration } from '../core/units.ts'
 import type { HostApi, NodeApi, TokenInfo } from '../role/api.ts'
 import { askPassword, confirm } from './ask.ts'
-import { findDaemon } from './daemon-file.ts'
+import { daemonOf, loadSettings, useThenClose } from './home-node.ts'
 import { makeOutput } from './output.ts'
 import type { Output } from './output.ts'
 import { makeMeter, readMode } from './progress.ts'
 import type { Meter } from './progress.ts'
 import type { Bench, OpenOptions, RunningNode, World } from './world.ts'
-
-/** How long what was cut short may take to end in good order. */
-const GRACE_MS = 3000
 
 export type GlobalOptions = {
   home?: string
@@ -67,7 +62,7 @@ export function makeContext(world: World, options: GlobalOptions): Context {
   const asking = { terminal, mayAsk: options.input, signal }
   let loading: Promise<Loaded> | undefined
 
-  const settings = () => (loading ??= load(world, options, secrets))
+  const settings = () => (loading ??= loadSettings(world, options, secrets))
   const openNode: Context['openNode'] = async (opening) => {
     const loaded = await settings()
     try {
@@ -143,62 +138,6 @@ export function makeContext(world: World, options: GlobalOptions): Context {
 /** Money is shown with its token's name; known by name are this market's own and the chain's currency. */
 export async function tokensOf(api: NodeApi): Promise<TokenInfo[]> {
   return [(await api.info()).token, { address: NATIVE, symbol: 'ETH', decimals: 18 }]
-}
-
-async function load(world: World, options: GlobalOptions, secrets: string[]): Promise<Loaded> {
-  const flags: Record<string, unknown> = { home: options.home }
-  for (const text of options.set ?? []) {
-    const at = text.indexOf('=')
-    if (at < 1)
-      throw new MecaError('bad_input', `--set takes KEY=VALUE, got ${JSON.stringify(text)}`, {
-        cure: 'see: meca config explain',
-      })
-    flags[text.slice(0, at)] = text.slice(at + 1)
-  }
-  const loaded = await world.doors.loadConfig({ flags, file: options.config })
-  const { chain, ipfs } = loaded.config
-  secrets.push(...[chain.rpc, ipfs.api, loaded.secrets.password].filter((text) => text !== undefined))
-  return loaded
-}
-
-type OpenNode = Closable<NodeApi>
-type Closable<Api> = { api: Api; close(): unknown }
-
-async function daemonOf(
-  world: World,
-  { config }: Loaded,
-  secrets: string[],
-  signal: AbortSignal,
-): Promise<OpenNode | undefined> {
-  const endpoint = await findDaemon(config.home)
-  if (endpoint === undefined) return undefined
-  secrets.push(endpoint.token)
-  return world.doors.connect(endpoint, signal).catch((error: unknown) => {
-    // Starting, ending or gone: the home folder's lock says which, when the node is opened here.
-    if (error instanceof MecaError && error.code === 'peer_unreachable') return undefined
-    throw error
-  })
-}
-
-async function useThenClose<Api, T>(
-  node: Closable<Api>,
-  work: (api: Api) => Promise<T>,
-  signal: AbortSignal,
-): Promise<T> {
-  const done = new AbortController()
-  try {
-    return await Promise.race([work(node.api), tooLate(signal, done.signal)])
-  } finally {
-    done.abort()
-    await node.close()
-  }
-}
-
-/** Most work ends by the signal itself, in good order (a job is cancelled at its host); what does not is left behind. */
-async function tooLate(signal: AbortSignal, done: AbortSignal): Promise<never> {
-  if (!signal.aborted) await once(signal, 'abort', { signal: done })
-  await sleep(GRACE_MS, undefined, { signal: done })
-  throw new MecaError('cancelled', 'It did not end by itself')
 }
 
 function noHost(home: string): MecaError {

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
 import { asMecaError } from '../core/errors.ts'
@@ -19,35 +20,40 @@ import type { Role, RunningNode } from './world.ts'
 /** Jobs end by themselves within their own limits; this only sets how soon the end is seen. */
 const DRAIN_POLL_MS = 100
 
-type StartFlags = { drainTimeout: string }
+type StartFlags = { drainTimeout: string; whileStdin?: boolean }
 
 export function addDaemon(noun: Command, act: Act, role: Role): void {
   const start = noun
     .command('start')
     .description('run until Ctrl-C, with an API on loopback for other commands and programs')
     .option('--drain-timeout <time>', 'at the end, wait for jobs under way at most so long', '10m')
-    .action(
-      act((context, flags: StartFlags) =>
-        runDaemon(context, role, parseDuration(flags.drainTimeout, '--drain-timeout')),
-      ),
-    )
+    .option('--while-stdin', 'end, too, when stdin closes; for programs that start this one and may be killed')
+    .action(act((context, flags: StartFlags) => runDaemon(context, role, flags)))
   examples(start, [
     [`meca ${role} start`, 'Ctrl-C once to drain, twice to stop at once'],
     [`meca ${role} start --home ~/two --json`, 'one line of JSON when it is ready'],
   ])
 }
 
-async function runDaemon(context: Context, role: Role, drainTimeoutMs: number): Promise<void> {
+async function runDaemon(context: Context, role: Role, flags: StartFlags): Promise<void> {
+  const drainTimeoutMs = parseDuration(flags.drainTimeout, '--drain-timeout')
+  const end =
+    flags.whileStdin === true ? AbortSignal.any([context.signal, closed(context.world.terminal.stdin)]) : context.signal
   const loaded = await context.settings()
   const node = await context.openNode({ role, daemon: true })
   try {
-    await serve(context, loaded, node, drainTimeoutMs)
+    await serve(context, loaded, node, { end, drainTimeoutMs })
   } finally {
     await node.close()
   }
 }
 
-async function serve(context: Context, loaded: Loaded, node: RunningNode, drainTimeoutMs: number): Promise<void> {
+async function serve(
+  context: Context,
+  loaded: Loaded,
+  node: RunningNode,
+  { end, drainTimeoutMs }: { end: AbortSignal; drainTimeoutMs: number },
+): Promise<void> {
   const { home, api, limits } = loaded.config
   const { doors, urgent } = context.world
   const token = randomBytes(32).toString('base64url')
@@ -57,7 +63,7 @@ async function serve(context: Context, loaded: Loaded, node: RunningNode, drainT
     const removeFiles = await writeDaemon(home, { url: server.url, token })
     try {
       announce(context, await node.api.info(), server.url, join(home, TOKEN_FILE))
-      await untilEnd(context.signal, node.failed)
+      await untilEnd(end, node.failed)
       await drain(context, node.api, drainTimeoutMs)
     } finally {
       await removeFiles()
@@ -65,6 +71,14 @@ async function serve(context: Context, loaded: Loaded, node: RunningNode, drainT
   } finally {
     await server.close()
   }
+}
+
+/** Fires when whoever holds the other end is gone. */
+function closed(stdin: Readable): AbortSignal {
+  const controller = new AbortController()
+  const fire = () => controller.abort()
+  stdin.once('end', fire).once('close', fire).once('error', fire).resume()
+  return controller.signal
 }
 
 /** Resolves at the signal; throws where the node cannot go on. */

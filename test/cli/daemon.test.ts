@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
 import { test } from 'node:test'
 import { CID } from '../support/fake-api.ts'
 import { makeBench } from './support.ts'
@@ -100,6 +101,20 @@ test('the second signal does not wait for what runs', { timeout: 10_000 }, async
   first.abort()
   setTimeout(() => second.abort(), 150)
   assert.equal((await ended).exit, 0)
+})
+
+test('a daemon that was told to ends with the program that started it', { timeout: 10_000 }, async (t) => {
+  const bench = makeBench(t)
+  const stdin = new PassThrough()
+  const told = Promise.withResolvers<string>()
+  const ended = bench.run(['host', 'start', '--while-stdin'], { stdin, onStdout: told.resolve })
+  await told.promise
+  stdin.end()
+  assert.equal((await ended).exit, 0)
+  assert.ok(
+    bench.calls.some(({ name }) => name === 'drain'),
+    'what runs is finished even so',
+  )
 })
 
 test('a left-over file of a daemon that was killed is passed over', async (t) => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { connect } from 'node:net'
+import fc from 'fast-check'
 import { SECRET, send, sendRaw, serve } from './support.ts'
 
 test('a request with the token and our Host is answered', async (t) => {
@@ -107,4 +108,27 @@ test('a head that trickles in is cut off after its deadline', { timeout: 20_000 
   socket.on('error', () => undefined) // the reset is what we wait for
   socket.resume()
   await new Promise((resolve) => socket.once('close', resolve))
+})
+
+test('junk of any kind neither ends the server nor reaches the node', { timeout: 30_000 }, async (t) => {
+  const node = await serve(t)
+  const request = `POST /v1/claim HTTP/1.1\r\nHost: 127.0.0.1:${node.server.port}\r\nAuthorization: Bearer ${SECRET.replace('a', 'b')}\r\nContent-Length: 2\r\n\r\n{}`
+  const sendMutated = fc.asyncProperty(
+    fc.nat(request.length - 1),
+    fc.uint8Array({ minLength: 1, maxLength: 40 }),
+    async (at, junk) => {
+      const bytes = Buffer.concat([
+        Buffer.from(request.slice(0, at)),
+        junk,
+        Buffer.from(request.slice(at + junk.length)),
+      ])
+      const socket = connect(node.server.port, '127.0.0.1')
+      socket.on('error', () => undefined) // a reset is a way to be refused
+      socket.resume().end(bytes)
+      await new Promise((resolve) => socket.once('close', resolve))
+    },
+  )
+  await fc.assert(sendMutated, { numRuns: 200 })
+  assert.deepEqual(node.calls, [])
+  assert.equal((await send(node, 'GET', '/v1/info')).status, 200)
 })

@@ -1,0 +1,73 @@
+/** `meca task list`, `show` and `versions`: what is published. */
+import type { Command } from 'commander'
+import { parseAddress } from '../core/units.ts'
+import type { TaskSummary } from '../role/api.ts'
+import { money } from './amounts.ts'
+import { tokensOf } from './context.ts'
+import type { Context } from './context.ts'
+import { facts, resources, size, table } from './render.ts'
+import { examples, wholeOf } from './usage.ts'
+import type { Act } from './usage.ts'
+
+export function addLookUp(task: Command, act: Act): void {
+  const list = task
+    .command('list')
+    .description('published tasks, newest first')
+    .option('--developer <address>', 'of one developer')
+    .option('--limit <n>', 'at most so many', '50')
+    .action(
+      act((context, flags: { developer?: string; limit: string }) => {
+        const developer =
+          flags.developer === undefined ? {} : { developer: parseAddress(flags.developer, '--developer') }
+        const options = { ...developer, limit: wholeOf(flags.limit, '--limit', 1000) }
+        return context.withApi(async (api) => showTasks(context, await api.developer.list(options, context.signal)))
+      }),
+    )
+  examples(list, [['meca task list --developer 0x…', "one developer's tasks"]])
+  const versions = task
+    .command('versions <task>')
+    .description('all versions of a task, newest first')
+    .action(
+      act((context, ref: string) =>
+        context.withApi(async (api) => showTasks(context, await api.developer.versions(ref, context.signal))),
+      ),
+    )
+  examples(versions, [['meca task versions 0x…/words', 'its history']])
+  const show = task.command('show <task>').description('one task: what it does, needs and costs').action(act(showTask))
+  examples(show, [
+    ['meca task show 0x…/words', 'the latest version'],
+    ['meca task show 0x…/words@1.0.0', 'one version'],
+  ])
+}
+
+function showTask(context: Context, ref: string): Promise<void> {
+  return context.withApi(async (api) => {
+    const details = await api.developer.show(ref, context.signal)
+    const { manifest } = details
+    context.output.result({
+      json: details,
+      id: details.cid,
+      text: facts([
+        ['task', `${details.developer}/${details.name}@${details.version}${details.retired ? ' (retired)' : ''}`],
+        ['title', manifest.title],
+        ['about', manifest.description],
+        ['cid', details.cid],
+        ['format', manifest.format],
+        ['fee', money(details.fee, details.token, await tokensOf(api))],
+        ['needs', resources(manifest.resources)],
+        ['image', `${manifest.image.platform}, ${size(manifest.image.bytes)}${details.atHand ? ', at hand' : ''}`],
+      ]),
+    })
+    context.next(`quote ${ref}`)
+  })
+}
+
+function showTasks({ output }: Context, tasks: readonly TaskSummary[]): void {
+  const rows = tasks.map((t) => [`${t.developer}/${t.name}`, t.version, t.fee, t.cid, t.retired ? 'retired' : ''])
+  output.result({
+    json: tasks,
+    id: tasks.map(({ cid }) => cid).join('\n'),
+    text: tasks.length === 0 ? '' : table(['TASK', 'VERSION', 'FEE', 'CID', ''], rows),
+  })
+  if (tasks.length === 0) output.say('no tasks are published; publish one with: meca task publish DIR --fee 1000')
+}

@@ -1,0 +1,76 @@
+/** `meca task publish`: from a folder to a task that everybody can run. */
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import { parseAddress } from '../core/units.ts'
+import type { PublishOptions } from '../role/api.ts'
+import { AMOUNT_HELP, money, readAmount } from './amounts.ts'
+import { tokensOf } from './context.ts'
+import type { Context } from './context.ts'
+import { facts, size } from './render.ts'
+import { collect, examples, pairsOf } from './usage.ts'
+import type { Act } from './usage.ts'
+
+type PublishFlags = {
+  fee: string
+  token?: string
+  name?: string
+  version?: string
+  format?: string
+  payee?: string
+  determinism?: 'exact' | 'none'
+  buildArg?: string[]
+  test: boolean
+}
+
+export function addPublish(task: Command, act: Act): void {
+  const publish = task
+    .command('publish <dir>')
+    .description('build, pack, put on IPFS and register a task')
+    .requiredOption('--fee <amount>', `what you earn for each run: ${AMOUNT_HELP}`)
+    .option('--token <address>', "the fee's token; the market's own where absent")
+    .option('--name <name>', "instead of the folder's own name")
+    .option('--version <version>', 'of this package, like 1.2.0')
+    .option('--format <format>', 'where the folder fits several')
+    .option('--payee <address>', 'who gets the fee; you where absent')
+    .option('--determinism <kind>', 'exact (the same input gives the same bytes) or none')
+    .option('--build-arg <name=value>', 'for the Dockerfile (repeatable)', collect)
+    .option('--no-test', 'do not run the example first')
+    .action(act(publishTask))
+  examples(publish, [
+    ['meca task publish words --fee 1000', 'a thousand of the smallest unit a run'],
+    ['meca task publish words --fee 0.0001ETH --version 1.1.0', 'a new version; unchanged layers cost nothing'],
+  ])
+}
+
+function publishTask(context: Context, dir: string, flags: PublishFlags): Promise<void> {
+  return context.withApi(async (api) => {
+    const fee = await readAmount(flags.fee, '--fee', async () => (await api.info()).token)
+    const options: PublishOptions = {
+      fee,
+      ...(flags.format === undefined ? {} : { format: flags.format }),
+      ...(flags.token === undefined ? {} : { token: parseAddress(flags.token, '--token') }),
+      ...(flags.payee === undefined ? {} : { payee: parseAddress(flags.payee, '--payee') }),
+      ...(flags.name === undefined ? {} : { name: flags.name }),
+      ...(flags.version === undefined ? {} : { version: flags.version }),
+      ...(flags.determinism === undefined ? {} : { determinism: flags.determinism }),
+      ...(flags.test ? {} : { skipTest: true }),
+      buildArgs: pairsOf(flags.buildArg ?? [], '--build-arg'),
+    }
+    const done = await context.metered(({ onProgress }) =>
+      api.developer.publish(resolve(dir), options, onProgress, context.signal),
+    )
+    const ref = `${done.developer}/${done.name}`
+    context.output.result({
+      json: done,
+      id: done.cid,
+      text: facts([
+        ['published', `${ref}@${done.version}`],
+        ['cid', done.cid],
+        ['fee', money(done.fee, done.token, await tokensOf(api))],
+        ['bytes', `${size(done.bytes)}, ${size(done.newBytes)} of them new`],
+        ['transaction', `${done.tx} (${done.gas} gas)`],
+      ]),
+    })
+    context.next(`quote ${ref}`)
+  })
+}
