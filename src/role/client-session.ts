@@ -41,6 +41,8 @@ type Pending = {
   reject(error: unknown): void
 }
 
+/** A host that breaks the protocol more often than this is not asked again. */
+const MAX_FAULTS = 3
 /** Attempts to get a broken line back, each a little later; a host restarts within this. */
 const RECONNECTS = [100, 500, 2_000, 5_000, 10_000] as const
 /** A host that is asked for its word collects first, which is a transaction. */
@@ -64,6 +66,8 @@ export class ClientSession {
   #settleTimer: NodeJS.Timeout | undefined
   #released: PromiseWithResolvers<{ claimed: bigint; signature: Hex }> | undefined
   #closed = false
+  /** Times that the host broke the protocol. */
+  #faults = 0
 
   /** `locate` says where the host is now. */
   constructor(c: ClientComponents, channel: ChannelRecord, locate: () => HostAddress) {
@@ -317,6 +321,11 @@ export class ClientSession {
     }
     await stream.close()
     if (this.#closed || this.idle) return
+    // Asking again brings the same message again where the host itself is at fault.
+    if (problem instanceof MecaError && problem.code === 'protocol' && ++this.#faults > MAX_FAULTS) {
+      this.#failAll(problem)
+      return
+    }
     this.#c.log.info({ host: this.#host, err: problem }, 'line to the host broke, asking again for its jobs')
     await this.#reattach()
   }

@@ -94,7 +94,9 @@ function startOf(c: ExecuteComponents, work: Work, hooks: ExecuteHooks, enter: (
   return async (signal: AbortSignal): Promise<Instance> => {
     enter('fetching')
     const fetchSignal = AbortSignal.any([signal, AbortSignal.timeout(c.limits.fetchTimeoutMs)])
-    const image = await c.image(work.task, work.providers, fetchSignal, (p) => hooks.onPhase('fetching', p))
+    const image = await c.image(work.task, work.providers, fetchSignal, ({ doneBytes, totalBytes }) =>
+      hooks.onPhase('fetching', { doneBytes, totalBytes }),
+    )
     enter('starting')
     const plan = planOf(c, work)
     return c.start(

@@ -194,15 +194,16 @@ export class HostJobs {
     this.#end(live, execution)
   }
 
+  /** Phases at once, bytes of a fetch now and then: an engine reports every few kilobytes. */
   #teller(live: LiveJob) {
-    return (phase: Phase, progress?: { doneBytes: number; totalBytes: number }) =>
-      live.session?.event(
-        live.record.channelId,
-        live.record.id,
-        phase,
-        this.#c.wallNow(),
-        progress === undefined ? {} : { progress },
-      )
+    let toldAt = -Infinity
+    return (phase: Phase, progress?: { doneBytes: number; totalBytes: number }) => {
+      const now = this.#c.now()
+      if (progress !== undefined && now - toldAt < PROGRESS_MS) return
+      if (progress !== undefined) toldAt = now
+      const { channelId, id } = live.record
+      live.session?.event(channelId, id, phase, this.#c.wallNow(), progress === undefined ? {} : { progress })
+    }
   }
 
   #log(live: LiveJob, line: LogLine): void {
@@ -290,6 +291,8 @@ export class HostJobs {
   }
 }
 
+/** How often a client is told of a fetch's progress. */
+const PROGRESS_MS = 200
 /** A job whose task has to be looked up first is announced within this. */
 const ANNOUNCED_MS = 10_000
 /** The time that a large output may take to reach the disk. */
