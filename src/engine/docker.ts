@@ -83,7 +83,7 @@ export class DockerEngine implements Engine {
     try {
       return await startContainer(this.#shop, { image, plan, exchange, options }, signal)
     } finally {
-      void this.#sidecars.refill()
+      this.#sidecars.refillSoon()
     }
   }
 

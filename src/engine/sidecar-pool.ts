@@ -13,6 +13,9 @@ import { Sidecar } from './sidecar.ts'
 /** The kernel's limit on a unix socket's path is 107 bytes; the sidecar's file takes up to 20 of them. */
 const MAX_FOLDER_LENGTH = 80
 
+/** Making a sidecar keeps the engine busy for about a tenth of a second; a warm-up request should not meet that. */
+const QUIET_MS = 300
+
 export type SidecarPoolOptions = {
   docker: Docker
   image: (signal: AbortSignal) => Promise<string>
@@ -50,7 +53,12 @@ export class SidecarPool {
     return this.#make(port, signal)
   }
 
-  /** Fills up in the background; call it when nothing urgent is going on. */
+  /** Fills up in the background, once the container that was just started had time for its first request. */
+  refillSoon(): void {
+    setTimeout(() => void this.refill(), QUIET_MS).unref()
+  }
+
+  /** Resolves when the pool is full, or when it cannot be filled. */
   refill(): Promise<void> {
     this.#refilling ??= this.#fill().finally(() => {
       this.#refilling = undefined

@@ -1,5 +1,6 @@
 /** What is left behind, and what is said, when the engine, a sidecar or we ourselves go away in the middle. */
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -114,6 +115,34 @@ test(
     assert.equal(text(await ask(other, '"other"')), '"other"')
     await Promise.all([left.stop(), mine.stop()])
     await stranger.end()
+  },
+)
+
+test(
+  'a node that is killed in the middle of a job leaves nothing after its next start has swept',
+  { skip },
+  async () => {
+    const owner = `test-${randomBytes(6).toString('hex')}`
+    const program = `
+    import { DockerEngine } from ${JSON.stringify(new URL('../../src/engine/docker.ts', import.meta.url).href)}
+    const engine = new DockerEngine({ owner: ${JSON.stringify(owner)}, sidecars: 1 })
+    const signal = new AbortController().signal
+    await engine.probe(signal)
+    const plan = ${JSON.stringify(appPlan('slow', { env: { SLEEP_MS: '60000' } }))}
+    const instance = await engine.start(${JSON.stringify(image)}, plan, { name: ${JSON.stringify(t.name())} }, signal)
+    console.log('running')
+    await instance.request(Buffer.from('{}'), { timeoutMs: 60_000, outputBytes: 100 }, signal)
+  `
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    await once(child.stdout, 'data')
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    const next = new TestEngine(0, owner)
+    assert.ok((await next.containers()).length >= 2)
+    assert.ok((await next.engine.sweep(NEVER)) >= 3, 'the task, its sidecar, the folder')
+    await next.end()
   },
 )
 

@@ -15,12 +15,13 @@ export const NEVER = new AbortController().signal
 const LIMITS = { timeoutMs: 15_000, outputBytes: 2 ** 20 }
 
 export class TestEngine {
-  readonly owner = `test-${randomBytes(6).toString('hex')}`
+  readonly owner: string
   readonly docker = new Docker()
   readonly engine: DockerEngine
   readonly #instances = new Set<Instance>()
 
-  constructor(sidecars = 1) {
+  constructor(sidecars = 1, owner = `test-${randomBytes(6).toString('hex')}`) {
+    this.owner = owner
     this.engine = new DockerEngine({ owner: this.owner, sidecars })
   }
 
