@@ -14,7 +14,7 @@ const zDaemon = z.object({
   pid: z.number().int().min(1),
 })
 
-export const DAEMON_FILE = 'daemon.json'
+const DAEMON_FILE = 'daemon.json'
 export const TOKEN_FILE = 'token'
 
 /** The daemon that a living process wrote down; undefined where there is none. */

@@ -17,7 +17,7 @@ const MAX_IN_JSON_BYTES = 64 * 2 ** 20
 type Bytes = AsyncIterable<Uint8Array>
 
 /** As design.md 8 has it: a string, or `{base64}`. */
-export function asJson(bytes: Buffer): string | { base64: string } {
+function asJson(bytes: Buffer): string | { base64: string } {
   return isUtf8(bytes) ? bytes.toString('utf8') : { base64: bytes.toString('base64') }
 }
 

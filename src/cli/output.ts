@@ -82,7 +82,7 @@ function firstCause(error: Error): string | undefined {
   return cause instanceof Error ? cause.message.split('\n')[0] : undefined
 }
 
-export function lastLines(text: string, count: number): string {
+function lastLines(text: string, count: number): string {
   return text.trimEnd().split('\n').slice(-count).join('\n')
 }
 
