@@ -97,29 +97,31 @@ class Walk {
 
   /** Asks one peer for the whole. Its faults are no reason to fail: `collect` gets what is missing from others. */
   async stream(provider: string, root: CID): Promise<void> {
+    const session = this.#session.branch()
     try {
-      const leaves = await this.#streamNodes(provider, root)
-      const missing = await this.#missing(leaves)
-      await this.#streamBlocks(provider, missing)
+      const leaves = await this.#streamNodes(session, provider, root)
+      await this.#streamBlocks(session, provider, await this.#missing(leaves))
       await this.#writes.finish()
     } catch (error) {
       this.#session.signal.throwIfAborted()
-      const code = asMecaError(error).code
+      const { code } = asMecaError(error)
       if (code === 'too_large' || code === 'invalid_task') throw error
+    } finally {
+      session.close()
     }
   }
 
   /** Every node under the root, in the order in which the peer walks them too; returns the leaves. */
-  async #streamNodes(provider: string, root: CID): Promise<CID[]> {
+  async #streamNodes(session: Session, provider: string, root: CID): Promise<CID[]> {
     if (root.code !== DAG_PB) return [root]
     const probe = new Tally(root, this.#options.maxBytes ?? MAX_DAG_BYTES)
     const leaves: CID[] = []
     const todo: Job[] = [{ cid: root, depth: 0 }]
     probe.enter({ cid: root, depth: 0 })
-    for await (const block of this.#ask(provider, root, { nodes: root })) {
+    for await (const block of this.#ask(session, provider, root, { nodes: root })) {
       const job = todo.pop()
       if (job === undefined) break
-      const node = decodeNode(job.cid, Buffer.concat(await this.#keep(job.cid, block)))
+      const node = decodeNode(job.cid, Buffer.concat(await this.#keep(session, job.cid, block)))
       probe.declare(node)
       const fresh = node.links.map(({ cid }) => ({ cid, depth: job.depth + 1 })).filter((next) => probe.enter(next))
       leaves.push(...fresh.map(({ cid }) => cid).filter((cid) => cid.code !== DAG_PB))
@@ -128,22 +130,27 @@ class Walk {
     return leaves
   }
 
-  async #streamBlocks(provider: string, wanted: readonly CID[]): Promise<void> {
+  async #streamBlocks(session: Session, provider: string, wanted: readonly CID[]): Promise<void> {
     let at = 0
-    for await (const block of this.#ask(provider, wanted[0], { blocks: wanted })) {
+    for await (const block of this.#ask(session, provider, wanted[0], { blocks: wanted })) {
       const cid = wanted[at++]
       if (cid === undefined) return
-      if (block !== undefined) await this.#keep(cid, block)
+      if (block !== undefined) await this.#keep(session, cid, block)
     }
   }
 
-  async *#ask(provider: string, cid: CID | undefined, request: BlockRequest): AsyncGenerator<Pieces | undefined> {
-    const stream = this.#blocks.stream?.(provider, request, this.#session.signal)
-    if (cid === undefined || stream === undefined) return
+  async *#ask(
+    session: Session,
+    provider: string,
+    first: CID | undefined,
+    request: BlockRequest,
+  ): AsyncGenerator<Pieces | undefined> {
+    const stream = this.#blocks.stream?.(provider, request, session.signal)
+    if (first === undefined || stream === undefined) return
     const frames = stream[Symbol.asyncIterator]()
     try {
       for (;;) {
-        const next = await this.#session.wait(cid, () => frames.next())
+        const next = await session.wait(first, () => frames.next())
         if (next.done === true) return
         yield next.value
       }
@@ -152,7 +159,7 @@ class Walk {
     }
   }
 
-  async #keep(cid: CID, block: Pieces | undefined): Promise<Pieces> {
+  async #keep(session: Session, cid: CID, block: Pieces | undefined): Promise<Pieces> {
     const { signal } = this.#session
     if (block === undefined) throw new MecaError('not_found', `The peer does not have block ${cid}`)
     if (!matches(cid, block)) throw new MecaError('protocol', `The peer sent something else for block ${cid}`)
@@ -161,6 +168,7 @@ class Walk {
     this.#tally.fits(this.streamedBytes)
     await this.#writes.begin(() => this.#blocks.write(cid, block, signal))
     this.#kept.set(cid.toString(), bytes)
+    session.arrived(bytes)
     this.#session.arrived(bytes)
     this.#report()
     return block

@@ -63,6 +63,8 @@ class BlockIpfs implements Ipfs {
         options.onProgress?.((done += bytes.length))
         yield bytes
       }
+    } catch (error) {
+      throw session.reasonOf(error)
     } finally {
       session.close()
     }
@@ -139,6 +141,8 @@ class BlockIpfs implements Ipfs {
     const session = new Session(this.#blocks, signal, this.#patience)
     try {
       return await act(session)
+    } catch (error) {
+      throw session.reasonOf(error)
     } finally {
       session.close()
     }

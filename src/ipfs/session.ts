@@ -26,6 +26,7 @@ export class Session {
   #waiting = 0
   #waitedMs = 0
   #idleMs = 0
+  #clockedAt = 0
   #timer: NodeJS.Timeout | undefined
 
   constructor(blocks: Blocks, signal: AbortSignal, patience: Patience = PATIENCE) {
@@ -35,6 +36,11 @@ export class Session {
     this.signal = AbortSignal.any([signal, this.#giveUp.signal])
     // Every block under way listens; the number of those is bounded by READ_AHEAD, not by Node's guess of a leak.
     setMaxListeners(0, this.signal)
+  }
+
+  /** The same with a clock of its own: what is given up there is not given up here. */
+  branch(): Session {
+    return new Session(this.#blocks, this.signal, this.#patience)
   }
 
   /** A block from wherever it is. */
@@ -61,14 +67,14 @@ export class Session {
 
   /** Runs what waits for the network, under the clock. */
   async wait<T>(cid: CID, act: () => Promise<T>): Promise<T> {
-    this.#outer.throwIfAborted()
     this.#enter(cid)
     try {
+      this.signal.throwIfAborted()
       return await act()
     } catch (cause) {
       throw this.#explain(cid, cause)
     } finally {
-      this.#leave()
+      this.#leave(cid)
     }
   }
 
@@ -79,31 +85,45 @@ export class Session {
 
   #enter(cid: CID): void {
     if (this.#waiting++ > 0) return
-    this.#idleMs = 0
-    this.#timer = setInterval(() => this.#tick(cid), TICK_MS)
+    this.#clockedAt = performance.now()
+    this.#timer = setInterval(() => this.#clock(cid), TICK_MS)
   }
 
-  #leave(): void {
+  #leave(cid: CID): void {
+    this.#clock(cid)
     if (--this.#waiting === 0) clearInterval(this.#timer)
   }
 
-  #tick(cid: CID): void {
-    this.#waitedMs += TICK_MS
-    this.#idleMs += TICK_MS
+  /** Adds the time since the last look, all of it spent waiting, and gives up when it was too much. */
+  #clock(cid: CID): void {
+    const now = performance.now()
+    this.#waitedMs += now - this.#clockedAt
+    this.#idleMs += now - this.#clockedAt
+    this.#clockedAt = now
     const { stallMs, graceMs, minBytesPerSecond } = this.#patience
     if (this.#idleMs >= stallMs) this.#giveUp.abort(unreachable(cid, `nothing came for ${stallMs} ms`))
-    const slowest = (minBytesPerSecond * this.#waitedMs) / 1000
-    if (this.#waitedMs > graceMs && this.fetchedBytes < slowest) {
-      const rate = Math.round((this.fetchedBytes * 1000) / this.#waitedMs)
+    const rate = Math.round((this.fetchedBytes * 1000) / this.#waitedMs)
+    if (this.#waitedMs > graceMs && rate < minBytesPerSecond) {
       this.#giveUp.abort(unreachable(cid, `it comes at ${rate} bytes a second, ${minBytesPerSecond} are needed`))
     }
   }
 
   #explain(cid: CID, cause: unknown): unknown {
-    if (this.#giveUp.signal.aborted) return this.#giveUp.signal.reason
-    if (this.#outer.aborted) return new MecaError('cancelled', `Reading ${cid} was cancelled`, { cause })
-    if (cause instanceof MecaError) return cause
+    if (this.signal.aborted || cause instanceof MecaError) return this.reasonOf(cause)
     return unreachable(cid, cause instanceof Error ? cause.message : String(cause), cause)
+  }
+
+  /** What to tell the caller of an error: why the reading ended, where it was ended, whatever call noticed it first. */
+  reasonOf(error: unknown): unknown {
+    if (this.#giveUp.signal.aborted) return this.#giveUp.signal.reason
+    if (!this.#outer.aborted) return error
+    const reason: unknown = this.#outer.reason
+    if (reason instanceof MecaError) return reason
+    const timedOut = reason instanceof Error && reason.name === 'TimeoutError'
+    const [code, what] = timedOut
+      ? (['timeout', 'took longer than it may'] as const)
+      : (['cancelled', 'was cancelled'] as const)
+    return new MecaError(code, `The reading from IPFS ${what}`, { cause: reason })
   }
 }
 

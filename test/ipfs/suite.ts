@@ -169,7 +169,7 @@ export function ipfsSuite(name: string, skip: string | false, start: (t: TestCon
     }
     await assert.rejects(ipfs.addFolder([{ path: 'a', content: endless() }], { signal: stop.signal }))
     const fired = AbortSignal.abort()
-    await assert.rejects(ipfs.fetch(SAMPLE_CID, { signal: fired }))
-    await assert.rejects(all(ipfs.cat(SAMPLE_CID, { signal: fired, maxBytes: 10 })))
+    await assert.rejects(ipfs.fetch(SAMPLE_CID, { signal: fired }), code('cancelled'))
+    await assert.rejects(all(ipfs.cat(SAMPLE_CID, { signal: fired, maxBytes: 10 })), code('cancelled'))
   })
 }
