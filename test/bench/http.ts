@@ -106,5 +106,4 @@ async function main(seconds: number): Promise<void> {
   server.kill()
 }
 
-process.on('SIGINT', () => process.exit())
 await (process.argv[2] === 'serve' ? serve() : main(Number(process.argv[2] ?? 2)))
