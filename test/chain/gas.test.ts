@@ -29,7 +29,7 @@ before(async () => {
 for (const [step, goal] of GOALS) {
   test(`${step}: at most ${goal} gas in native currency`, { skip }, () => {
     const gas = measured.native[step] ?? Infinity
-    assert.ok(gas <= goal * (1 + NOISE), `${gas} gas`)
+    assert.ok(gas <= goal, `${gas} gas`)
   })
 }
 

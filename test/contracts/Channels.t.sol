@@ -270,6 +270,12 @@ contract ChannelsTest is Market {
         assertOutcome(claim(terms, row(id, TASK, 2, 100, 6)), IChannels.Skip.None, 100, 6);
     }
 
+    function test_I6_a_claim_after_the_end_pays_nothing_whatever_was_left() public {
+        channels.release(terms, 0, releaseSigned(id, 0));
+        _assertSkipped(terms, row(id, TASK, 2, 100, 6), IChannels.Skip.FinishedChannel);
+        _assertCredits(0, 0);
+    }
+
     // startClose, finishClose, release
 
     function test_startClose_is_for_the_client_once() public {
