@@ -85,5 +85,15 @@ export const zClientJob = z.strictObject({
   outcome: zOutcome.optional(),
   problem: zProblem.optional(),
   refusals: z.array(zRefusal).max(1000),
+  /** Why this host: what its offer said when it was chosen. */
+  chosen: z
+    .strictObject({
+      imageAtHand: z.boolean(),
+      channelOpen: z.boolean(),
+      free: zResources,
+      queueFree: zCount,
+      runtimes: z.array(z.string().max(40)).max(10),
+    })
+    .optional(),
 })
 export type ClientJob = z.infer<typeof zClientJob>

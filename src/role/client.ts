@@ -12,7 +12,6 @@ import { STATUS } from '../core/receipt.ts'
 import type { JobStatus } from '../core/receipt.ts'
 import type { ChannelRecord, ClientJob } from '../core/records.ts'
 import { total } from '../core/tariff.ts'
-import type { Price } from '../core/tariff.ts'
 import { toHex } from '../core/typed.ts'
 import { zJobId } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
@@ -24,6 +23,7 @@ import { ClientSession, isChannelRefused } from './client-session.ts'
 import type { Delivered, Event, Input } from './client-session.ts'
 import { addressOf } from './market.ts'
 import type { Market } from './market.ts'
+import { RecentResults } from './recent.ts'
 import type { Payer, Room } from './payer.ts'
 import { sha256 } from './sums.ts'
 import type { KnownTask, Tasks } from './tasks.ts'
@@ -50,6 +50,8 @@ export type ClientParts = {
 const MAX_TRIES = 3
 /** A host that was told to stop answers within this, or is not there. */
 const CANCEL_GRACE_MS = 10_000
+/** Younger than this, a channel was opened for the job that is sent over it. */
+const NEW_CHANNEL_MS = 5_000
 /** Refusals after which another host may well say yes. */
 const TRY_ANOTHER = new Set([
   'busy',
@@ -66,6 +68,7 @@ export class Client {
   readonly #parts: ClientParts
   readonly #sessions = new Map<Hex, ClientSession>()
   readonly #experience = new Map<Hex, Experience>()
+  readonly #recent = new RecentResults()
   readonly #budget: Budget
 
   constructor(c: ClientComponents, parts: ClientParts) {
@@ -126,7 +129,9 @@ export class Client {
 
   /** The output of a job that ended, from this node's store. */
   async output(id: string): Promise<AsyncIterable<Uint8Array>> {
-    const job = await this.#c.tables.clientJobs.get(id)
+    const recent = this.#recent.get(id)
+    if (recent?.output !== undefined) return one(recent.output)
+    const job = recent?.job ?? (await this.#c.tables.clientJobs.get(id))
     if (job === undefined) throw new MecaError('not_found', `There is no job ${id} here`, { cure: 'see meca job list' })
     if (job.signed === undefined || job.outcome === undefined)
       throw new MecaError('not_found', `The job ${id} has no result`, { cure: 'see meca job show' })
@@ -202,7 +207,7 @@ export class Client {
     onProgress: OnProgress,
     signal: AbortSignal,
   ): Promise<RunResult | undefined> {
-    const job = await this.#c.tables.clientJobs.get(id)
+    const job = this.#recent.get(id)?.job ?? (await this.#c.tables.clientJobs.get(id))
     if (job === undefined || job.state === 'refused') return undefined
     if (job.cid !== cid || job.inputHash !== inputHash) {
       throw new MecaError(
@@ -259,7 +264,7 @@ export class Client {
     const { price } = candidate
     const counted = this.#budget.promise(room.channel.terms.host, total(price), this.#c.wallNow())
     try {
-      const job = newJob(id, task, source, room.channel, price, refusals, this.#c.wallNow())
+      const job = newJob(id, task, source, room.channel, candidate, refusals, this.#c.wallNow())
       const request = requestFor(job, candidate, task, this.#parts.providers(task.cid), options.runtime)
       const session = this.session(room.channel)
       const sent = session.submit(job, request, source.input, this.#teller(id, onProgress), () => room.release())
@@ -313,7 +318,9 @@ export class Client {
     }
   }
 
-  #finished({ job }: Delivered): RunResult {
+  #finished(delivered: Delivered): RunResult {
+    const { job } = delivered
+    this.#recent.add(delivered)
     const result = toResult(job, false)
     this.#count(job.host, result.status === 'answered' || result.status === 'cancelled')
     return result
@@ -360,7 +367,7 @@ function newJob(
   task: KnownTask,
   source: OpenInput,
   channel: ChannelRecord,
-  price: Price,
+  { offer, price, imageAtHand }: Candidate,
   refusals: readonly Refusal[],
   now: number,
 ): ClientJob {
@@ -377,6 +384,14 @@ function newJob(
     state: 'sent',
     createdAt: now,
     refusals: [...refusals],
+    chosen: {
+      imageAtHand,
+      // A channel that has carried nothing yet was opened for this job.
+      channelOpen: channel.claimed > 0n || now - channel.createdAt > NEW_CHANNEL_MS,
+      free: offer.free,
+      queueFree: offer.queueFree,
+      runtimes: offer.runtimes,
+    },
   }
 }
 

@@ -235,8 +235,28 @@ function jobDetails(job: ClientJob, logs: JobDetails['logs']): JobDetails {
     ...jobSummary(job),
     ...(job.state === 'done' ? { result: toResult(job, true) } : {}),
     ...(problem === undefined ? {} : { problem: problemOf(problem) }),
-    why: { refusals: job.refusals },
+    why: { ...chosenHost(job), refusals: job.refusals },
     logs,
+  }
+}
+
+function chosenHost({ host, price, chosen }: ClientJob): { chosen?: QuotedHost } {
+  if (chosen === undefined) return {}
+  const { imageAtHand, channelOpen, free, queueFree, runtimes } = chosen
+  return {
+    chosen: {
+      host,
+      hostAmount: price.hostAmount.toString(),
+      developerAmount: price.developerAmount.toString(),
+      gasEstimate: '0',
+      total: total(price).toString(),
+      imageAtHand,
+      channelOpen,
+      freeCpus: free.cpuMillis / 1000,
+      freeMemoryBytes: free.memoryBytes,
+      queueFree,
+      runtimes,
+    },
   }
 }
 

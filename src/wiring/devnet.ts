@@ -139,8 +139,9 @@ async function startMember(
     config: m.config,
   })
   const main = new URL('../main.ts', import.meta.url).pathname
-  const child = spawn(process.execPath, [main, m.role, 'start', '--home', m.folder, '--json'], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+  const child = spawn(process.execPath, [main, m.role, 'start', '--home', m.folder, '--json', '--while-stdin'], {
+    // Their input ends with this process, however it ends, and so do they.
+    stdio: ['pipe', 'pipe', 'pipe'],
     cwd: m.folder,
     env: inheritedEnvironment(),
   })
