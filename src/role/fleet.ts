@@ -36,6 +36,8 @@ export class Fleet {
   readonly #maxQueue: number
   readonly #held = new Map<string, Held>()
   readonly #queue: Waiting[] = []
+  /** Jobs that were let in and have not asked for a container yet, by key: their inputs are on the way. */
+  readonly #expected = new Map<string, { jobs: number }>()
   readonly #sinks = new WeakMap<Instance, Set<(line: LogLine) => void>>()
 
   /** `makePool` gets the function to call when a container is gone. */
@@ -65,16 +67,35 @@ export class Fleet {
     return this.#pool.list().length
   }
 
-  /** Throws `busy` where the job could neither start nor wait. */
+  /**
+   * Throws `busy` where the job could neither start nor wait. Jobs whose input is still on its way count as if they had
+   * come, or a client that promises inputs and sends none could fill the memory with jobs.
+   */
   requireRoom(key: string, resources: Resources): void {
-    if (this.queueFree > 0 || this.#canUse(key) || fits(resources, this.free)) return
+    const own = this.#expected.get(key)?.jobs ?? 0
+    const all = [...this.#expected.values()].reduce((sum, { jobs }) => sum + jobs, 0)
+    if (all < this.queueFree) return
+    const startable = this.#canUse(key, own) || (own < MAX_IN_CONTAINER && fits(resources, this.free))
+    if (startable && all < MAX_IN_CONTAINER + this.#maxQueue) return
     throw new MecaError(
       'busy',
-      `${shortage(resources, this.free) ?? 'the containers of this task are full'}, and ${this.#queue.length} jobs wait already`,
+      `${shortage(resources, this.free) ?? 'the containers of this task are full'}, and ${this.#queue.length + all} jobs wait already`,
       {
         cure: 'try again later, or choose another host',
       },
     )
+  }
+
+  /** Counts a job that was let in, until the returned function is called: when it asks for a container, or has ended. */
+  expect(key: string): () => void {
+    const expected = this.#expected.get(key) ?? { jobs: 0 }
+    this.#expected.set(key, expected)
+    expected.jobs += 1
+    let counted = true
+    return () => {
+      if (counted && --expected.jobs === 0) this.#expected.delete(key)
+      counted = false
+    }
   }
 
   /** A container that is ready. Waits in the order of arrival. */
@@ -88,6 +109,7 @@ export class Fleet {
     try {
       return this.#lease(need.key, await this.#pool.acquire(need.key, start, signal))
     } catch (error) {
+      this.#giveBack(need.key, ticket) // Before others are let in: what was reserved is free again.
       this.#leave(need.key)
       throw error
     } finally {
@@ -156,9 +178,9 @@ export class Fleet {
     ticket.reserved = false
   }
 
-  #canUse(key: string): boolean {
+  #canUse(key: string, expected = 0): boolean {
     const held = this.#held.get(key)
-    return held !== undefined && held.containers + held.reserved > 0 && held.users < MAX_IN_CONTAINER
+    return held !== undefined && held.containers + held.reserved > 0 && held.users + expected < MAX_IN_CONTAINER
   }
 
   #unheld(): Resources {

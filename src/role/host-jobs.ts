@@ -46,7 +46,14 @@ export type JobPlan = {
 /** What is needed to end a job, also one that a former process of this host began. */
 type Ending = { key: string; record: HostJob; tariff: Tariff; clock: PhaseClock; session: HostSession | undefined }
 
-export type LiveJob = Ending & JobPlan & { abort: AbortController; logs: LogLine[]; receiving: InputGate }
+export type LiveJob = Ending &
+  JobPlan & {
+    abort: AbortController
+    logs: LogLine[]
+    receiving: InputGate
+    /** The fleet need not keep a place for it any more. */
+    arrived(): void
+  }
 
 type EndedJob = {
   live: Ending
@@ -108,6 +115,7 @@ export class HostJobs {
       abort: new AbortController(),
       logs: [],
       receiving: new InputGate(plan.record, plan.inline, this.#c.blobs),
+      arrived: this.#c.fleet.expect(plan.poolKey),
     }
     this.live.set(live.key, live)
     this.counts.requests++
@@ -182,7 +190,7 @@ export class HostJobs {
       resources: record.resources,
       maxSeconds: record.price.maxSeconds,
       runtime: live.request.runtime,
-      input: (signal: AbortSignal) => live.receiving.take(signal),
+      input: (signal: AbortSignal) => live.receiving.take(signal).finally(() => live.arrived()),
       providers: live.request.providers,
     }
     const hooks = { clock: live.clock, onPhase: this.#teller(live), onLog: (line: LogLine) => this.#log(live, line) }

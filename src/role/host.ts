@@ -191,7 +191,9 @@ export class Host {
     let channel = known
     const askedBy = (id: string) => this.#arriving.get(hostJobKey(channel.terms.client, id))
     const tasks = await this.#tasksOf(message, askedBy)
-    if (this.#vouchedAfter(message) > channel.deposit) channel = await this.#refreshed(channel.channelId, channel.terms)
+    if (this.#vouchedAfter(message) > channel.deposit) await this.#refreshed(channel.channelId, channel.terms)
+    // Read anew: the channel may have been released while the tasks were looked up.
+    channel = this.#channel(channel.channelId)
     const rows = new Map<Hex, LiveRow>()
     const badVouchers = this.#takeVouchers(message, channel, tasks, rows)
     const admitted: LiveJob[] = []
@@ -339,9 +341,10 @@ export class Host {
     session.require(message.channelId)
     const channel = this.#channel(message.channelId)
     const rows = message.vouchers.flatMap((voucher) => takeExact(this.#c.domain, this.#c.book, channel, voucher) ?? [])
-    const acks = message.ids.map((id) =>
-      this.#c.tables.acks.put(hostJobKey(channel.terms.client, id), this.#c.wallNow()),
-    )
+    const keys = message.ids.map((id) => hostJobKey(channel.terms.client, id))
+    // Only what has ended can be acknowledged: ids that somebody makes up would stay on disk for ever.
+    const ended = keys.filter((key) => this.jobs.find(key)?.signed !== undefined)
+    const acks = ended.map((key) => this.#c.tables.acks.put(key, this.#c.wallNow()))
     if (rows.length > 0) await this.#c.book.commit('exact', { rows, also: acks })
     else if (acks.length > 0) await this.#c.store.commit({ rows: acks })
   }
