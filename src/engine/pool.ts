@@ -76,7 +76,7 @@ export class WarmPool {
     entry.users += 1
     entry.cancelTimer()
     try {
-      const instance = await Promise.race([entry.starting, aborted(signal)])
+      const instance = entry.instance ?? (await Promise.race([entry.starting, aborted(signal)]))
       return this.#lease(entry, instance, warm)
     } catch (error) {
       this.#leave(entry, 'keep')

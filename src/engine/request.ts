@@ -39,15 +39,22 @@ export async function ask(
   signal: AbortSignal,
 ): Promise<Reply> {
   signal.throwIfAborted()
-  const deadline = AbortSignal.timeout(limits.timeoutMs)
-  const either = AbortSignal.any([signal, deadline])
+  // One controller and one timer: a timed and a joined signal for every request cost more than all else here.
+  const stop = new AbortController()
+  let late = false
+  const timer = setTimeout(() => {
+    late = true
+    stop.abort()
+  }, limits.timeoutMs)
+  const cancel = () => stop.abort()
+  signal.addEventListener('abort', cancel, { once: true })
   try {
     const reply = await pool.request({
       path: exchange.path,
       method: exchange.method,
       headers: { 'content-type': exchange.contentType },
       body,
-      signal: either,
+      signal: stop.signal,
     })
     return {
       status: reply.statusCode,
@@ -57,8 +64,11 @@ export async function ask(
   } catch (error) {
     if (signal.aborted)
       throw new MecaError('cancelled', 'The request was cancelled before the task answered', { cause: error })
-    if (deadline.aborted) throw tooSlow(`did not answer completely within ${limits.timeoutMs} ms`, error)
+    if (late) throw tooSlow(`did not answer completely within ${limits.timeoutMs} ms`, error)
     throw explain(error)
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', cancel)
   }
 }
 

@@ -93,10 +93,13 @@ export async function createPeer(options: PeerOptions): Promise<Peer> {
     peerDiscovery: await optionalDiscovery(options),
     services: { identify: identify(), ping: ping(), ...(await optionalServices(options)) },
   })
+  // Asked for with every job, and dear: libp2p checks each against every network interface.
+  let addresses: string[] | undefined
+  libp2p.addEventListener('self:peer:update', () => (addresses = undefined))
   return {
     libp2p,
     peerId: libp2p.peerId.toString(),
-    addrs: () => libp2p.getMultiaddrs().map(String),
+    addrs: () => (addresses ??= libp2p.getMultiaddrs().map(String)),
     dial: (target, signal) => dial(libp2p, target, signal),
     mayDial: (address) => isMultiaddrText(address) && mayDial(multiaddr(address), home),
     openStream: (target, protocol, signal) => openStream(libp2p, target, protocol, signal),

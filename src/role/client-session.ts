@@ -27,7 +27,9 @@ export type Event = { phase: Phase; at: number; progress?: { doneBytes: number; 
 /** Where an input's bytes come from; `read` may be called again. */
 export type Input = { bytes: Uint8Array } | { lengthBytes: number; read(offset: number): AsyncIterable<Uint8Array> }
 
-export type Delivered = { job: ClientJob; output: Uint8Array | undefined }
+/** A checked result; `written` settles when it is on disk, until when the host keeps it too. */
+export type Delivered = { job: ClientJob; output: Uint8Array | undefined; written: Promise<void> }
+type Accepted = Omit<Delivered, 'written'>
 
 type Pending = {
   job: ClientJob
@@ -47,7 +49,7 @@ const MAX_FAULTS = 3
 const RECONNECTS = [100, 500, 2_000, 5_000, 10_000] as const
 /** A host that is asked for its word collects first, which is a transaction. */
 const RELEASE_WAIT_MS = 120_000
-/** So soon after a result the client says exactly what it owes, once for all that end meanwhile. */
+/** So soon after a result the client acknowledges it and says exactly what it owes, once for all that end meanwhile. */
 const SETTLE_AFTER_MS = 50
 
 export class ClientSession {
@@ -59,6 +61,10 @@ export class ClientSession {
   readonly #pending = new Map<string, Pending>()
   /** Jobs that this client wished to end; only they may be billed as cancelled. */
   readonly #cancelled = new Set<string>()
+  /** Checked and under way to disk: who asks for one again must not have it booked twice. */
+  readonly #unwritten = new Map<string, Delivered>()
+  /** On disk, and not told to the host yet. */
+  #written: string[] = []
   #queue: Pending[] = []
   #stream: FrameStream | undefined
   #connecting: Promise<FrameStream> | undefined
@@ -99,10 +105,20 @@ export class ClientSession {
   /** Asks for a job that was sent before. */
   async attach(job: ClientJob, onEvent: (event: Event) => void): Promise<Delivered> {
     const stream = await this.#connected()
+    const done = this.#done(job.id)
+    if (done !== undefined) return done
     return new Promise((resolve, reject) => {
       this.#pending.set(job.id, { job, onEvent, resolve, reject })
       this.#send(stream, FRAME.attach, { channelId: this.channelId, ids: [job.id] })
     })
+  }
+
+  /** The job may have ended since its record was read. */
+  #done(id: string): Delivered | undefined {
+    const unwritten = this.#unwritten.get(id)
+    if (unwritten !== undefined) return unwritten
+    const job = this.#c.tables.clientJobs.getSync(id)
+    return job?.state === 'done' ? { job, output: undefined, written: Promise.resolve() } : undefined
   }
 
   async cancel(id: string): Promise<void> {
@@ -315,7 +331,7 @@ export class ClientSession {
   async #read(stream: FrameStream): Promise<void> {
     let problem: unknown
     try {
-      for await (const frame of stream) await this.#handle(stream, frame)
+      for await (const frame of stream) await this.#handle(frame)
     } catch (error) {
       problem = error
     }
@@ -352,9 +368,9 @@ export class ClientSession {
     )
   }
 
-  async #handle(stream: FrameStream, frame: Frame): Promise<void> {
+  async #handle(frame: Frame): Promise<void> {
     if (frame.type === FRAME.results)
-      return this.#results(stream, decode(HOST_MESSAGES.results, frame.header, 'results'), frame.attachments)
+      return this.#results(decode(HOST_MESSAGES.results, frame.header, 'results'), frame.attachments)
     if (frame.type === FRAME.welcome) return this.#reconcile(decode(HOST_MESSAGES.welcome, frame.header, 'welcome'))
     if (frame.type === FRAME.event) return this.#event(decode(HOST_MESSAGES.event, frame.header, 'event'))
     if (frame.type === FRAME.refused) return this.#refused(decode(HOST_MESSAGES.refused, frame.header, 'refused'))
@@ -389,29 +405,30 @@ export class ClientSession {
     this.#settleSoon()
   }
 
-  async #results(
-    stream: FrameStream,
-    { results }: HostMessage<'results'>,
-    attachments: readonly Uint8Array[],
-  ): Promise<void> {
+  async #results({ results }: HostMessage<'results'>, attachments: readonly Uint8Array[]): Promise<void> {
     const rows = new Map<Hex, LiveRow>()
-    const done: { pending: Pending; delivered: Delivered }[] = []
+    const done: { pending: Pending; accepted: Accepted }[] = []
     for (const result of results) {
       const pending = this.#pending.get(result.id) ?? (await this.#unexpected(result.id))
       if (pending === undefined) continue
       this.#pending.delete(result.id)
       try {
         const output = result.inline === undefined ? await this.#fetch(pending.job, result) : attachments[result.inline]
-        done.push({ pending, delivered: this.#accept(pending.job, result, output, rows) })
+        done.push({ pending, accepted: this.#accept(pending.job, result, output, rows) })
       } catch (error) {
         pending.reject(error)
       }
     }
-    await this.#writeDone(rows, done)
-    const ids = done.map(({ delivered }) => delivered.job.id)
-    if (ids.length > 0) this.#send(stream, FRAME.ack, { channelId: this.channelId, ids, vouchers: [] })
-    for (const { pending, delivered } of done) pending.resolve(delivered)
-    this.#settleSoon()
+    if (done.length === 0) return
+    const written = this.#writeDone(
+      rows,
+      done.map(({ accepted }) => accepted),
+    )
+    for (const { pending, accepted } of done) {
+      const delivered = { ...accepted, written }
+      this.#unwritten.set(accepted.job.id, delivered)
+      pending.resolve(delivered)
+    }
   }
 
   /**
@@ -432,7 +449,7 @@ export class ClientSession {
     result: HostMessage<'results'>['results'][number],
     output: Uint8Array | undefined,
     rows: Map<Hex, LiveRow>,
-  ): Delivered {
+  ): Accepted {
     const { receipt } = result.signed
     const same =
       receipt.channelId === this.channelId &&
@@ -479,13 +496,26 @@ export class ClientSession {
     return undefined
   }
 
-  async #writeDone(rows: Map<Hex, LiveRow>, done: readonly { delivered: Delivered }[]): Promise<void> {
-    if (done.length === 0) return
+  /** Nothing waits for this but the acknowledgement. */
+  #writeDone(rows: Map<Hex, LiveRow>, done: readonly Accepted[]): Promise<void> {
+    const ids = done.map(({ job }) => job.id)
+    const written = this.#write(rows, done).then(() => {
+      for (const id of ids) this.#unwritten.delete(id)
+      this.#written.push(...ids)
+      this.#settleSoon()
+    })
+    written.catch((error: unknown) =>
+      this.#c.log.error({ err: error, jobs: ids.length }, 'results were not written down; their host keeps them'),
+    )
+    return written
+  }
+
+  async #write(rows: Map<Hex, LiveRow>, done: readonly Accepted[]): Promise<void> {
     const { clientJobs, clientOutputs } = this.#c.tables
     failpoint('client.before-result')
     await this.#c.book.commit('end', {
       rows: rows.values(),
-      also: done.flatMap(({ delivered: { job, output } }) => [
+      also: done.flatMap(({ job, output }) => [
         clientJobs.put(job.id, job),
         ...(output !== undefined && output.length > 0
           ? [clientOutputs.put(job.id, Buffer.from(output).toString('base64'))]
@@ -503,7 +533,10 @@ export class ClientSession {
     }, SETTLE_AFTER_MS).unref()
   }
 
-  /** Tells the host what is owed to the last unit, so that it need not claim the slack of the last voucher. */
+  /**
+   * Acknowledges what is on disk, so that the host need not keep it, and tells what is owed to the last unit, so that it
+   * need not claim the slack of the last voucher.
+   */
   #sendExact(stream: FrameStream): void {
     const vouchers = this.#c.book.rowsOf(this.channelId).flatMap((row) => {
       const told = row.exact !== undefined && equal(row.exact.totals, row.billed)
@@ -512,8 +545,11 @@ export class ClientSession {
       this.#c.book.stageRow({ ...row, exact: { totals: row.billed, signature } })
       return [{ taskId: row.taskId, ...totalsToWire(row.billed), signature }]
     })
-    for (let i = 0; i < vouchers.length; i += MAX_BATCH) {
-      this.#send(stream, FRAME.ack, { channelId: this.channelId, ids: [], vouchers: vouchers.slice(i, i + MAX_BATCH) })
+    const ids = this.#written
+    this.#written = []
+    for (let i = 0; i < Math.max(vouchers.length, ids.length); i += MAX_BATCH) {
+      const part = { ids: ids.slice(i, i + MAX_BATCH), vouchers: vouchers.slice(i, i + MAX_BATCH) }
+      this.#send(stream, FRAME.ack, { channelId: this.channelId, ...part })
     }
   }
 

@@ -6,7 +6,8 @@
 import type { Level } from 'level'
 import type { z } from 'zod'
 import { MecaError } from '../core/errors.ts'
-import { damaged, stringify } from './journal.ts'
+import { toWire } from '../core/wire.ts'
+import { damaged } from './journal.ts'
 
 export type Database = Level<string, string>
 type Sublevel = ReturnType<typeof sublevelOf>
@@ -17,7 +18,7 @@ export type Codec<T> = { encode(value: T): string; decode(text: string): T }
 
 /** JSON on disk; bigints become decimal strings on the way in, so the schema has to turn them back (`zAmount`). */
 export function jsonCodec<T>(schema: z.ZodType<T>): Codec<T> {
-  return { encode: stringify, decode: (text) => schema.parse(JSON.parse(text)) }
+  return { encode: (value) => JSON.stringify(toWire(value)), decode: (text) => schema.parse(JSON.parse(text)) }
 }
 
 /** One row to write or, where `text` is null, to remove. Made by a table, carried out by `Store.commit`. */
