@@ -16,7 +16,7 @@ import { blobPath, parseDocument, zDigest, type Digest } from './layout.ts'
 import { TarReader } from './tar.ts'
 
 /** Paths in the archive → files on disk, and the archive's own links between paths. */
-export type Spooled = { files: ReadonlyMap<string, string>; links: ReadonlyMap<string, string> }
+type Spooled = { files: ReadonlyMap<string, string>; links: ReadonlyMap<string, string> }
 
 /** A few files for every layer of an image; beyond it this is no image archive. */
 const MAX_FILES = 4096
@@ -64,7 +64,7 @@ async function plain(archive: AsyncIterable<Uint8Array>): Promise<AsyncIterable<
   return input.pipe(gunzip)
 }
 
-export type FoundImage = { config: string; layers: readonly string[] }
+type FoundImage = { config: string; layers: readonly string[] }
 
 const zLegacy = z.array(z.looseObject({ Config: z.string(), Layers: z.array(z.string()) }))
 const zBlob = z.looseObject({ digest: zDigest, mediaType: z.string().optional() })

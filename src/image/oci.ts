@@ -18,7 +18,7 @@ const AT_ONCE = 2
 /** The largest archive taken: twice what a host takes unpacked by default, as a mistyped path may be any file. */
 const MAX_ARCHIVE_BYTES = 80 * 2 ** 30
 
-export type LayoutFile = { path: string; content: { file: string } }
+type LayoutFile = { path: string; content: { file: string } }
 
 export type ImageLayout = {
   /** Every file of the layout, with paths as in a layout (`index.json`, `blobs/sha256/…`), sorted. */
@@ -31,7 +31,7 @@ export type ImageLayout = {
   layers: readonly Descriptor[]
 }
 
-export type ConvertOptions = {
+type ConvertOptions = {
   /** An empty folder on a disk with room for the archive and the layers; the caller removes it. */
   workFolder: string
   signal: AbortSignal

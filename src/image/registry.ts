@@ -40,7 +40,7 @@ export type Allowed = {
   end(): void
 }
 
-export type Served = { requests: number; bytes: number }
+type Served = { requests: number; bytes: number }
 
 export async function startRegistry(openBlob: OpenBlob): Promise<Registry> {
   const registry = new LoopbackRegistry(openBlob)

@@ -14,7 +14,7 @@ const MAX_PAX_BYTES = 2 ** 20
 /** Linux allows no longer path, with its closing zero. */
 const MAX_NAME_BYTES = 4096
 
-export type TarKind = 'file' | 'directory' | 'symlink' | 'hardlink' | 'char' | 'block' | 'fifo'
+type TarKind = 'file' | 'directory' | 'symlink' | 'hardlink' | 'char' | 'block' | 'fifo'
 
 export type TarEntry = { path: string; kind: TarKind; bytes: number; link: string }
 

@@ -23,7 +23,7 @@ export type VerifiedImage = {
   blobs: ReadonlyMap<Digest, { bytes: number; mediaType: string }>
 }
 
-export type VerifyOptions = LayerOptions & { caps?: ImageCaps; platform?: Platform }
+type VerifyOptions = LayerOptions & { caps?: ImageCaps; platform?: Platform }
 
 export async function verifyImage(read: ReadFile, options: VerifyOptions): Promise<VerifiedImage> {
   const caps = options.caps ?? DEFAULT_CAPS

@@ -15,7 +15,7 @@ const WRITES = 8
 /** Files in one folder tree: beyond it a folder would be sharded, which no reader of ours accepts. */
 const MAX_FILES = 4096
 
-export type Imported = { root: CID; bytes: number; newBytes: number }
+type Imported = { root: CID; bytes: number; newBytes: number }
 
 export async function importFolder(
   blocks: Blocks,

@@ -5,56 +5,12 @@
  */
 import type { CID } from 'multiformats/cid'
 import { asMecaError, MecaError } from '../core/errors.ts'
-import { DAG_PB, decodeNode, lengthOf, matches, type Node, type Pieces } from './dag.ts'
-import { MAX_BLOCKS, MAX_DAG_BYTES, MAX_DEPTH, READ_AHEAD, WRITES_BEHIND } from './limits.ts'
+import { Behind } from './behind.ts'
+import { DAG_PB, decodeNode, lengthOf, matches, type Pieces } from './dag.ts'
+import { MAX_DAG_BYTES, READ_AHEAD } from './limits.ts'
 import type { Session } from './session.ts'
 import type { BlockRequest, Blocks, FetchOptions, Fetched } from './store.ts'
-
-type Job = { cid: CID; depth: number }
-
-/** What a walk has seen so far, held against the caps. */
-class Tally {
-  bytes = 0
-  localBytes = 0
-  readonly seen = new Set<string>()
-  readonly #root: CID
-  readonly #maxBytes: number
-
-  constructor(root: CID, maxBytes: number) {
-    this.#root = root
-    this.#maxBytes = maxBytes
-  }
-
-  /** Whether the block is new to this walk. */
-  enter({ cid, depth }: Job): boolean {
-    const key = cid.toString()
-    if (this.seen.has(key)) return false
-    this.seen.add(key)
-    if (depth > MAX_DEPTH) throw this.#over(`more than ${MAX_DEPTH} blocks deep`)
-    if (this.seen.size > MAX_BLOCKS) throw this.#over(`more than ${MAX_BLOCKS} blocks`)
-    return true
-  }
-
-  add(bytes: number): void {
-    this.bytes += bytes
-    this.fits(this.bytes)
-  }
-
-  fits(bytes: number): void {
-    if (bytes > this.#maxBytes) throw this.#over(`more than the ${this.#maxBytes} bytes allowed`)
-  }
-
-  /** Refuses at the first node that declares too much, before its leaves are fetched. */
-  declare(node: Node): void {
-    if (node.kind === 'file' && node.bytes > this.#maxBytes) {
-      throw this.#over(`a file of ${node.bytes} bytes, ${this.#maxBytes} are allowed`)
-    }
-  }
-
-  #over(what: string): MecaError {
-    return new MecaError('too_large', `${this.#root} has ${what}`, { details: { cid: this.#root.toString() } })
-  }
-}
+import { Tally, type Job } from './tally.ts'
 
 export async function fetchAll(blocks: Blocks, session: Session, root: CID, options: FetchOptions): Promise<Fetched> {
   const tally = new Tally(root, options.maxBytes ?? MAX_DAG_BYTES)
@@ -209,30 +165,6 @@ class Walk {
     const { bytes, localBytes } = this.#tally
     const { fetchedBytes } = this.#session
     this.#options.onProgress?.({ fetchedBytes, localBytes, totalBytes: Math.max(bytes, fetchedBytes) })
-  }
-}
-
-/** Lets a few writes go on while the next blocks come; the first that fails is thrown at the next call. */
-class Behind {
-  readonly #under = new Set<Promise<void>>()
-  #failure: { cause: unknown } | undefined
-
-  async begin(write: () => Promise<void>): Promise<void> {
-    while (this.#under.size >= WRITES_BEHIND) await Promise.race(this.#under)
-    this.#check()
-    const done = write()
-      .catch((cause: unknown) => void (this.#failure ??= { cause }))
-      .finally(() => this.#under.delete(done))
-    this.#under.add(done)
-  }
-
-  async finish(): Promise<void> {
-    await Promise.all(this.#under)
-    this.#check()
-  }
-
-  #check(): void {
-    if (this.#failure !== undefined) throw asMecaError(this.#failure.cause)
   }
 }
 

@@ -20,7 +20,7 @@ export async function writeFrame(stream: Stream, bytes: Uint8Array | undefined, 
 export type Frame = readonly Uint8Array[] | undefined
 
 /** `frameBytes` is the largest frame, `unreadBytes` what may wait to be read. */
-export type ReadLimits = { frameBytes: number; unreadBytes: number }
+type ReadLimits = { frameBytes: number; unreadBytes: number }
 
 /** Frames until the peer closes its side. Throws `protocol` beyond the limits, and on a frame that is cut off. */
 export async function* readFrames(stream: Stream, limits: ReadLimits, signal: AbortSignal): AsyncGenerator<Frame> {

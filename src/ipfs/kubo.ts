@@ -17,7 +17,7 @@ const LOCAL_MS = 30_000
 /** Tells our pins from the owner's own, which are none of our business. */
 const PIN_NAME = 'meca-node'
 
-export type KuboOptions = { url: string; signal: AbortSignal; patience?: Patience }
+type KuboOptions = { url: string; signal: AbortSignal; patience?: Patience }
 
 /** Throws `ipfs_unreachable` where no daemon answers at the URL. */
 export async function openKubo({ url, signal, patience }: KuboOptions): Promise<Ipfs> {

@@ -51,9 +51,9 @@ async function answerAll(stream: Stream, read: Read, closing: AbortSignal): Prom
   const sizes = { frameBytes: limits.MAX_REQUEST_BYTES, unreadBytes: limits.MAX_UNREAD_REQUEST_BYTES }
   const requests = readFrames(stream, sizes, closing)
   for (;;) {
-    const due = AbortSignal.any([closing, AbortSignal.timeout(limits.ANSWER_MS)])
-    const next = await Promise.race([requests.next(), aborted(due)])
+    const next = await Promise.race([requests.next(), aborted(AbortSignal.timeout(limits.STALL_MS))])
     if (next.done === true) break
+    const due = AbortSignal.any([closing, AbortSignal.timeout(limits.ANSWER_MS)])
     const request = parseRequest(Buffer.concat(next.value ?? []))
     const answer = 'nodes' in request ? nodes(request.nodes, read, due) : each(request.blocks, read, due)
     for await (const block of answer) await writeFrame(stream, block, due)

@@ -9,7 +9,7 @@ import { MAX_DEPTH, READ_AHEAD } from './limits.ts'
 import type { Session } from './session.ts'
 import type { Entry, Stat } from './store.ts'
 
-export type Found = { cid: CID; node: Node }
+type Found = { cid: CID; node: Node }
 
 /** The node at `CID/name/name`. */
 export async function find(session: Session, path: string): Promise<Found> {
