@@ -2,6 +2,7 @@
  * The jobs under way at a host, and how each becomes a receipt. A job lives here from the moment it is admitted until
  * its receipt is on disk; after that it is only a record. What ends in the same turn is signed and written together.
  */
+import { LRUCache } from 'lru-cache'
 import { asMecaError, MecaError } from '../core/errors.ts'
 import { PhaseClock } from '../core/job.ts'
 import type { Phase } from '../core/job.ts'
@@ -77,6 +78,7 @@ export class HostJobs {
   readonly #c: HostComponents
   readonly #outbox: Outbox<EndedJob>
   readonly #running = new Set<Promise<void>>()
+  readonly #endedLately = new LRUCache<string, true>({ max: ENDED_LATELY })
 
   constructor(c: HostComponents) {
     this.#c = c
@@ -107,6 +109,11 @@ export class HostJobs {
   /** The record of a job under way or ended. */
   find(key: string): HostJob | undefined {
     return this.live.get(key)?.record ?? this.#c.tables.hostJobs.getSync(key)
+  }
+
+  /** Whether a job has ended: most are acknowledged within moments, so that no record has to be read for it. */
+  hasEnded(key: string): boolean {
+    return this.#endedLately.has(key) || this.find(key)?.signed !== undefined
   }
 
   make(plan: JobPlan): LiveJob {
@@ -282,6 +289,7 @@ export class HostJobs {
     const groups = new Map<HostSession, Map<Hex, Deliverable[]>>()
     for (const { live, output } of batch) {
       this.live.delete(live.key)
+      this.#endedLately.set(live.key, true)
       if (live.session === undefined) continue
       const channels = groups.get(live.session) ?? new Map<Hex, Deliverable[]>()
       groups.set(live.session, channels)
@@ -303,6 +311,8 @@ export class HostJobs {
 const PROGRESS_MS = 200
 /** A job whose task has to be looked up first is announced within this. */
 const ANNOUNCED_MS = 10_000
+/** Keys of ended jobs in memory: some seconds of a busy host, and less than a MiB. */
+const ENDED_LATELY = 4096
 /** The time that a large output may take to reach the disk. */
 const WRITE_OUTPUT_MS = 300_000
 /** Lines kept for a client that attaches later; all of them travel in one event. */

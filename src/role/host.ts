@@ -343,7 +343,7 @@ export class Host {
     const rows = message.vouchers.flatMap((voucher) => takeExact(this.#c.domain, this.#c.book, channel, voucher) ?? [])
     const keys = message.ids.map((id) => hostJobKey(channel.terms.client, id))
     // Only what has ended can be acknowledged: ids that somebody makes up would stay on disk for ever.
-    const ended = keys.filter((key) => this.jobs.find(key)?.signed !== undefined)
+    const ended = keys.filter((key) => this.jobs.hasEnded(key))
     const acks = ended.map((key) => this.#c.tables.acks.put(key, this.#c.wallNow()))
     if (rows.length > 0) await this.#c.book.commit('exact', { rows, also: acks })
     else if (acks.length > 0) await this.#c.store.commit({ rows: acks })
