@@ -77,7 +77,7 @@ const zBasis = z.union([z.strictObject({ offer: zCount }), z.strictObject({ quot
 
 const zVouched = zTotals.extend({ taskId: zHash, signature: zSignature }).strict()
 
-export const zJobRequest = z.strictObject({
+const zJobRequest = z.strictObject({
   id: zJobId,
   task: zCid,
   inputHash: zHash,

@@ -153,7 +153,7 @@ function hasError(findings: readonly Finding[]): boolean {
 }
 
 /** Bytes for JSON: text where they are UTF-8. */
-export function toOutput(bytes: Uint8Array): Output {
+function toOutput(bytes: Uint8Array): Output {
   try {
     return { text: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes) }
   } catch {

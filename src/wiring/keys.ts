@@ -9,7 +9,7 @@ import type { Home } from '../store/home.ts'
 import { createSecret, readSecret } from '../store/secrets.ts'
 
 /** Where a password may stand for a node that nobody types for; readable by its owner alone. */
-export const PASSWORD_FILE = 'password'
+const PASSWORD_FILE = 'password'
 const WALLET_FILE = 'wallet.json'
 
 /** Throws `not_found` where there is no wallet, `would_ask` where nothing says its password, `unauthorized`. */
