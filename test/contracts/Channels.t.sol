@@ -314,6 +314,7 @@ contract ChannelsTest is Market {
         vm.prank(stranger);
         channels.finishClose(terms);
         vm.assertEq(client.balance - before, 894, "refund");
+        vm.assertEq(channels.credit(NATIVE, client), 0, "not credited as well");
         _assertChannel(id, 1000, 106, type(uint64).max);
         vm.expectRevert(abi.encodeWithSelector(IChannels.AlreadyFinished.selector, id));
         channels.finishClose(terms);
