@@ -5,7 +5,18 @@
  */
 import { cidOf } from '../core/cid.ts'
 import { fromProblem, knownCode, MecaError } from '../core/errors.ts'
-import { emptyRow, equal, nextVoucher, plus, asTotals, settle, sum, totalsToWire, ZERO } from '../core/ledger.ts'
+import {
+  emptyRow,
+  equal,
+  nextVoucher,
+  plus,
+  asTotals,
+  reserve,
+  settle,
+  sum,
+  totalsToWire,
+  ZERO,
+} from '../core/ledger.ts'
 import type { Totals } from '../core/ledger.ts'
 import type { Phase } from '../core/job.ts'
 import type { LogLine } from '../core/plan.ts'
@@ -38,6 +49,10 @@ type Pending = {
   input?: Input
   /** Called once the job's price is in a voucher, so that the room it was promised is not counted twice. */
   onVouched?: () => void
+  /** It was sent once more, to a host that said that it never came. */
+  resent?: boolean
+  /** Its price was freed already: the host had refused it. */
+  freed?: boolean
   onEvent: (event: Event) => void
   resolve(delivered: Delivered): void
   reject(error: unknown): void
@@ -47,6 +62,8 @@ type Pending = {
 const MAX_FAULTS = 3
 /** Attempts to get a broken line back, each a little later; a host restarts within this. */
 const RECONNECTS = [100, 500, 2_000, 5_000, 10_000] as const
+/** A host asks its chain for the channel before it welcomes; one that takes longer than this is not there. */
+const HELLO_WAIT_MS = 20_000
 /** A host that is asked for its word collects first, which is a transaction. */
 const RELEASE_WAIT_MS = 120_000
 /** So soon after a result the client acknowledges it and says exactly what it owes, once for all that end meanwhile. */
@@ -66,6 +83,8 @@ export class ClientSession {
   /** On disk, and not told to the host yet. */
   #written: string[] = []
   #queue: Pending[] = []
+  /** Jobs that no voucher was signed for yet; who gives one of them up owes nothing for it. */
+  readonly #unsent = new Map<string, Pending>()
   #stream: FrameStream | undefined
   #connecting: Promise<FrameStream> | undefined
   #flushing = false
@@ -97,7 +116,9 @@ export class ClientSession {
     onVouched: () => void,
   ): Promise<Delivered> {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ job, request, input, onVouched, onEvent, resolve, reject })
+      const pending = { job, request, input, onVouched, onEvent, resolve, reject }
+      this.#queue.push(pending)
+      this.#unsent.set(job.id, pending)
       if (!this.#flushing) void this.#flush()
     })
   }
@@ -121,7 +142,16 @@ export class ClientSession {
     return job?.state === 'done' ? { job, output: undefined, written: Promise.resolve() } : undefined
   }
 
+  /** Gives a job up that was not sent yet; false where it was, and may run. */
+  withdraw(id: string, reason: MecaError): boolean {
+    const unsent = this.#unsent.get(id)
+    this.#unsent.delete(id)
+    unsent?.reject(reason)
+    return unsent !== undefined
+  }
+
   async cancel(id: string): Promise<void> {
+    if (this.withdraw(id, new MecaError('cancelled', `The job ${id} was cancelled before it was sent`))) return
     this.#cancelled.add(id)
     this.#send(await this.#connected(), FRAME.cancel, { channelId: this.channelId, id })
   }
@@ -156,20 +186,26 @@ export class ClientSession {
     this.#flushing = true
     try {
       await new Promise((resolve) => setImmediate(resolve))
-      while (this.#queue.length > 0) await this.#sendBatch(this.#queue.splice(0, MAX_BATCH))
+      while (this.#queue.length > 0) await this.#sendQueued(this.#queue.splice(0, MAX_BATCH))
     } finally {
       this.#flushing = false
     }
   }
 
-  async #sendBatch(batch: Pending[]): Promise<void> {
+  async #sendQueued(queued: readonly Pending[]): Promise<void> {
     let stream: FrameStream
     try {
       stream = await this.#connected()
     } catch (error) {
-      for (const pending of batch) pending.reject(error)
+      for (const { job } of queued) this.#unsent.delete(job.id)
+      for (const pending of queued) pending.reject(error)
       return
     }
+    const batch = queued.filter(({ job }) => this.#unsent.delete(job.id))
+    if (batch.length > 0) await this.#sendBatch(stream, batch)
+  }
+
+  async #sendBatch(stream: FrameStream, batch: readonly Pending[]): Promise<void> {
     try {
       const { rows, fresh } = this.#vouch(batch)
       await this.#c.book.commit('send', {
@@ -294,7 +330,9 @@ export class ClientSession {
       sessionDigest(domain, { channelId: this.channelId, clientPeer: peerId, hostPeer: host.peerId, issuedAt }),
     )
     this.#send(stream, FRAME.hello, { terms: channel.terms, issuedAt, signature })
-    const first = await stream.next()
+    const late = new MecaError('timeout', `The host did not answer the hello within ${HELLO_WAIT_MS / 1000} s`)
+    const timer = setTimeout(() => stream.abort(late), HELLO_WAIT_MS)
+    const first = await stream.next().finally(() => clearTimeout(timer))
     if (first?.type === FRAME.refused) {
       await stream.close()
       throw toError(decode(HOST_MESSAGES.refused, first.header, 'refused').problem, { session: 'refused' })
@@ -353,8 +391,9 @@ export class ClientSession {
       if (this.#closed) return
       try {
         const stream = await this.#connected()
-        if (this.#pending.size > 0)
-          this.#send(stream, FRAME.attach, { channelId: this.channelId, ids: [...this.#pending.keys()] })
+        const ids = [...this.#pending.keys()]
+        for (let i = 0; i < ids.length; i += MAX_BATCH)
+          this.#send(stream, FRAME.attach, { channelId: this.channelId, ids: ids.slice(i, i + MAX_BATCH) })
         return
       } catch (error) {
         last = error
@@ -395,6 +434,12 @@ export class ClientSession {
     }
     const pending = this.#pending.get(id)
     if (pending === undefined) return
+    // The line broke before the host had it: it is sent once more, with the voucher, which may not have come either.
+    if (problem.code === 'not_found' && pending.request !== undefined && pending.resent !== true) {
+      pending.resent = true
+      this.#submit(await this.#connected(), [pending], [this.#row(pending.job)])
+      return
+    }
     this.#pending.delete(id)
     const job: ClientJob = { ...pending.job, state: 'refused', endedAt: this.#c.wallNow(), problem }
     const row = this.#row(job)
@@ -408,13 +453,17 @@ export class ClientSession {
   async #results({ results }: HostMessage<'results'>, attachments: readonly Uint8Array[]): Promise<void> {
     const rows = new Map<Hex, LiveRow>()
     const done: { pending: Pending; accepted: Accepted }[] = []
+    const seen = new Set<string>()
     for (const result of results) {
+      if (seen.has(result.id)) continue
+      seen.add(result.id)
       const pending = this.#pending.get(result.id) ?? (await this.#unexpected(result.id))
       if (pending === undefined) continue
       this.#pending.delete(result.id)
       try {
-        const output = result.inline === undefined ? await this.#fetch(pending.job, result) : attachments[result.inline]
-        done.push({ pending, accepted: this.#accept(pending.job, result, output, rows) })
+        const output =
+          result.inline === undefined ? await this.#fetch(pending.job, result) : inlineOutput(result, attachments)
+        done.push({ pending, accepted: this.#accept(pending, result, output, rows) })
       } catch (error) {
         pending.reject(error)
       }
@@ -436,16 +485,16 @@ export class ClientSession {
    * so that both ledgers count the same; nobody waits for it any more.
    */
   async #unexpected(id: string): Promise<Pending | undefined> {
+    if (this.#unwritten.has(id)) return undefined
     const job = await this.#c.tables.clientJobs.get(id)
     if (job?.state !== 'refused' || job.channelId !== this.channelId) return undefined
-    this.#c.book.holdReservation(job.channelId, job.taskId, job.price)
     const { problem: _, ...rest } = job
-    return { job: rest, onEvent: () => undefined, resolve: () => undefined, reject: () => undefined }
+    return { job: rest, freed: true, onEvent: () => undefined, resolve: () => undefined, reject: () => undefined }
   }
 
   /** Throws `not_verified`. The row is staged with the bill. */
   #accept(
-    job: ClientJob,
+    { job, freed }: Pending,
     result: HostMessage<'results'>['results'][number],
     output: Uint8Array | undefined,
     rows: Map<Hex, LiveRow>,
@@ -464,8 +513,10 @@ export class ClientSession {
     if (receipt.status === STATUS.cancelled && receipt.hostAmount > 0n && !this.#cancelled.delete(job.id)) {
       throw new MecaError('not_verified', `The host billed job ${job.id} as cancelled, which nobody asked for`)
     }
+    const bill = billOf(receipt, job.price)
     const row = this.#row(job)
-    const settled: LiveRow = { ...row, ...settle(row, job.price, billOf(receipt, job.price)) }
+    const held = freed === true ? { ...row, ...reserve(row, job.price) } : row
+    const settled: LiveRow = { ...held, ...settle(held, job.price, bill) }
     this.#c.book.stageRow(settled)
     rows.set(row.taskId, settled)
     return {
@@ -492,7 +543,9 @@ export class ClientSession {
       outcome.outputBytes,
       signal,
     )
-    await blobs.write(body, { signal, maxBytes: outcome.outputBytes, expect: signed.receipt.outputHash })
+    const { outputHash } = signed.receipt
+    await blobs.write(body, { signal, maxBytes: outcome.outputBytes, expect: outputHash })
+    requireLength(job.id, outcome.outputBytes, await blobs.size(outputHash))
     return undefined
   }
 
@@ -568,6 +621,22 @@ export class ClientSession {
     for (const pending of this.#pending.values()) pending.reject(error)
     this.#pending.clear()
   }
+}
+
+/** The output beside the message. Throws `protocol` where it is named and not there, which would else pass unchecked. */
+function inlineOutput(
+  { id, inline = 0, outcome }: HostMessage<'results'>['results'][number],
+  attachments: readonly Uint8Array[],
+): Uint8Array {
+  const output = attachments[inline]
+  if (output === undefined) throw new MecaError('protocol', `The output of job ${id} was named and not sent`)
+  requireLength(id, outcome.outputBytes, output.length)
+  return output
+}
+
+function requireLength(id: string, named: number, there: number | undefined): void {
+  if (named === there) return
+  throw new MecaError('not_verified', `The output of job ${id} has ${there} bytes, its host said ${named}`)
 }
 
 function groupByTask(batch: readonly Pending[]): Pending[][] {

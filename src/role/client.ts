@@ -52,6 +52,8 @@ const MAX_TRIES = 3
 const CANCEL_GRACE_MS = 10_000
 /** Younger than this, a channel was opened for the job that is sent over it. */
 const NEW_CHANNEL_MS = 5_000
+/** Failures that one proven lie weighs: enough to stand behind every host that was not caught. */
+const CAUGHT = 100
 /** Refusals after which another host may well say yes. */
 const TRY_ANOTHER = new Set([
   'busy',
@@ -69,6 +71,8 @@ export class Client {
   readonly #sessions = new Map<Hex, ClientSession>()
   readonly #experience = new Map<Hex, Experience>()
   readonly #recent = new RecentResults()
+  /** Jobs under way by the ids that callers chose: asked for twice at once, one is run once. */
+  readonly #running = new Map<string, Running>()
   readonly #budget: Budget
 
   constructor(c: ClientComponents, parts: ClientParts) {
@@ -121,6 +125,22 @@ export class Client {
       })
     const source = await openInput(input, signal)
     const cid = await this.#parts.tasks.resolve(ref, signal)
+    const running = this.#running.get(id)
+    if (running !== undefined) return joined(running, { id, cid, hash: source.hash }, signal)
+    const result = this.#runOnce(id, cid, source, options, onProgress, signal)
+    if (options.id === undefined) return result
+    this.#running.set(id, { cid, hash: source.hash, result })
+    return result.finally(() => this.#running.delete(id))
+  }
+
+  async #runOnce(
+    id: string,
+    cid: string,
+    source: OpenInput,
+    options: RunOptions,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<RunResult> {
     const known = options.id === undefined ? undefined : await this.#known(id, cid, source.hash, onProgress, signal)
     if (known !== undefined) return known
     const task = await this.#parts.tasks.get(cid, signal)
@@ -209,17 +229,17 @@ export class Client {
   ): Promise<RunResult | undefined> {
     const job = this.#recent.get(id)?.job ?? (await this.#c.tables.clientJobs.get(id))
     if (job === undefined || job.state === 'refused') return undefined
-    if (job.cid !== cid || job.inputHash !== inputHash) {
-      throw new MecaError(
-        'job_conflict',
-        `The job id ${id} was used for ${job.cid === cid ? 'another input' : 'another task'}`,
-        { cure: 'choose another id' },
-      )
-    }
+    requireSame({ id, cid, hash: inputHash }, { cid: job.cid, hash: job.inputHash })
     if (job.state === 'done') return toResult(job, true)
     const session = this.session(this.#channel(job.channelId))
-    const delivered = await this.#waiting(session.attach(job, this.#teller(id, onProgress)), session, job, signal)
-    return this.#finished(delivered)
+    try {
+      const delivered = await this.#waiting(session.attach(job, this.#teller(id, onProgress)), session, job, signal)
+      return this.#finished(delivered)
+    } catch (error) {
+      // Its voucher was written down, and the job never sent: it is a new one.
+      if (error instanceof MecaError && error.code === 'not_found' && !(await this.#mayRun(id))) return undefined
+      throw error
+    }
   }
 
   async #runNew(order: Order): Promise<RunResult> {
@@ -243,8 +263,24 @@ export class Client {
     return (await this.#c.tables.clientJobs.get(id))?.state === 'sent'
   }
 
-  /** A channel that its host does not take any more is left alone from then on, and another one is opened, once. */
+  /** The caps are asked first: what they forbid must not open a channel. */
   async #runOn(candidate: Candidate, order: Order, refusals: readonly Refusal[]): Promise<RunResult> {
+    const { offer, price } = candidate
+    const counted = this.#budget.promise(offer.host, total(price), this.#c.wallNow())
+    try {
+      const result = await this.#runPaid(candidate, order, refusals)
+      counted(BigInt(result.price.host) + BigInt(result.price.developer))
+      return result
+    } catch (error) {
+      if (!(await this.#mayRun(order.id))) counted(0n)
+      // A result that does not verify is no accident, and whoever sends one has the price of a job already.
+      if (error instanceof MecaError && error.code === 'not_verified') this.#count(offer.host, false, CAUGHT)
+      throw error
+    }
+  }
+
+  /** A channel that its host does not take any more is left alone from then on, and another one is opened, once. */
+  async #runPaid(candidate: Candidate, order: Order, refusals: readonly Refusal[]): Promise<RunResult> {
     const { offer, price } = candidate
     order.onProgress({ kind: 'step', step: 'host', detail: offer.host })
     const room = await this.#parts.payer.room(offer.host, price.token, total(price), order.signal)
@@ -261,19 +297,12 @@ export class Client {
 
   async #runOver(room: Room, candidate: Candidate, order: Order, refusals: readonly Refusal[]): Promise<RunResult> {
     const { id, task, source, options, onProgress, signal } = order
-    const { price } = candidate
-    const counted = this.#budget.promise(room.channel.terms.host, total(price), this.#c.wallNow())
     try {
       const job = newJob(id, task, source, room.channel, candidate, refusals, this.#c.wallNow())
       const request = requestFor(job, candidate, task, this.#parts.providers(task.cid), options.runtime)
       const session = this.session(room.channel)
       const sent = session.submit(job, request, source.input, this.#teller(id, onProgress), () => room.release())
-      const result = this.#finished(await this.#waiting(sent, session, job, signal))
-      counted(BigInt(result.price.host) + BigInt(result.price.developer))
-      return result
-    } catch (error) {
-      if (!(await this.#mayRun(id))) counted(0n)
-      throw error
+      return this.#finished(await this.#waiting(sent, session, job, signal))
     } finally {
       room.release()
     }
@@ -296,7 +325,10 @@ export class Client {
     const late = new MecaError('timeout', `Nothing was heard of job ${job.id} for ${Math.round(patienceMs / 1000)} s`, {
       cure: 'ask for it later with meca job result; it is paid once',
     })
-    const timer = setTimeout(() => reject(late), patienceMs)
+    const timer = setTimeout(() => {
+      session.withdraw(job.id, late)
+      reject(late)
+    }, patienceMs)
     if (signal.aborted) cancel()
     signal.addEventListener('abort', cancel, { once: true })
     work.catch(() => undefined) // Who has given up is not told a second time.
@@ -326,9 +358,10 @@ export class Client {
     return result
   }
 
-  #count(host: Hex, good: boolean): void {
+  #count(host: Hex, good: boolean, times = 1): void {
     const past = this.#experience.get(host) ?? { answered: 0, failed: 0 }
-    this.#experience.set(host, good ? { ...past, answered: past.answered + 1 } : { ...past, failed: past.failed + 1 })
+    const next = good ? { answered: past.answered + times } : { failed: past.failed + times }
+    this.#experience.set(host, { ...past, ...next })
   }
 
   #channel(channelId: Hex): ChannelRecord {
@@ -346,6 +379,31 @@ type Order = {
   options: RunOptions
   onProgress: OnProgress
   signal: AbortSignal
+}
+
+/** What a job id stands for. */
+type Identity = { cid: string; hash: Hex }
+type Running = Identity & { result: Promise<RunResult> }
+
+/** Throws `job_conflict` where the id stands for something else. */
+function requireSame(asked: Identity & { id: string }, used: Identity): void {
+  if (asked.cid === used.cid && asked.hash === used.hash) return
+  const what = asked.cid === used.cid ? 'another input' : 'another task'
+  throw new MecaError('job_conflict', `The job id ${asked.id} was used for ${what}`, { cure: 'choose another id' })
+}
+
+/** The result that another caller already waits for. Giving up here leaves the job to that caller. */
+async function joined(running: Running, asked: Identity & { id: string }, signal: AbortSignal): Promise<RunResult> {
+  requireSame(asked, running)
+  const { promise, reject } = Promise.withResolvers<never>()
+  const stop = () => reject(new MecaError('cancelled', `The wait for job ${asked.id} was cancelled`))
+  if (signal.aborted) stop()
+  signal.addEventListener('abort', stop, { once: true })
+  try {
+    return { ...(await Promise.race([running.result, promise])), replayed: true }
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
 }
 
 type OpenInput = { hash: Hex; bytes: number; input: Input }

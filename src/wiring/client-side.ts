@@ -63,7 +63,7 @@ export async function openClient(base: Base, closer: Closer): Promise<ClientSide
   return { book, payer, client, api: clientApi(base, client, book, logs) }
 }
 
-function clientComponents(base: Base, book: Book): ClientComponents {
+export function clientComponents(base: Base, book: Book): ClientComponents {
   const { peer, config, channels, wallet } = base
   const target = (host: HostAddress) => (host.addresses.length > 0 ? host.addresses : host.peerId)
   return {
