@@ -5,19 +5,20 @@
  * shared machine can be slow.
  */
 import { execFile } from 'node:child_process'
+import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
-import { cpus, loadavg, totalmem } from 'node:os'
+import { cpus, loadavg, tmpdir, totalmem } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify, parseArgs } from 'node:util'
 import { makeCloser } from '../../src/wiring/base.ts'
 import { dockerMissing } from '../support/images.ts'
 import { measureCold } from './market/cold.ts'
 import { startDirect, sweepDirect } from './market/containers.ts'
-import { round } from './market/figures.ts'
+import { median, round } from './market/figures.ts'
 import { measureGas } from './market/gas.ts'
 import { measureLayer } from './market/layer.ts'
 import { measureLoad } from './market/load.ts'
-import { bareNodeMib, residentMib, watchPeak } from './market/memory.ts'
+import { bareNodeMib, watchPeak } from './market/processes.ts'
 import { table } from './market/report.ts'
 import type { Figures } from './market/report.ts'
 import { openStage } from './market/stage.ts'
@@ -74,7 +75,6 @@ async function onStage(figures: Figures, signal: AbortSignal): Promise<void> {
   try {
     say('opening a market')
     const stage = await openStage(closer, signal)
-    const atRest = await residentMib(stage.hostPid)
     const peak = watchPeak(stage.hostPid)
     const image = await stage.imageOf(stage.task)
     closer.add(() => sweepDirect(stage.docker))
@@ -87,9 +87,9 @@ async function onStage(figures: Figures, signal: AbortSignal): Promise<void> {
     const bare = await bareNodeMib()
     figures.memory = {
       bareNodeMib: bare,
-      hostAtRestMib: atRest,
+      hostAtRestMib: stage.hostAtRestMib,
       hostUnderLoadMib: await peak(),
-      ratio: round(atRest / bare),
+      ratio: round(stage.hostAtRestMib / bare),
     }
     if (wanted.has('cold')) {
       say('cold starts')
@@ -120,6 +120,24 @@ function machine(): Figures['machine'] {
     memoryGib: round(totalmem() / 2 ** 30, 1),
     node: process.version,
     loadAverage: round(loadavg()[0] ?? 0, 1),
+    syncMs: round(median(syncsMs()), 2),
+  }
+}
+
+/** What a promise of this disk costs, where the homes will be: a job waits for six of them. */
+function syncsMs(): number[] {
+  const folder = mkdtempSync(join(tmpdir(), 'meca-bench-sync-'))
+  const file = openSync(join(folder, 'file'), 'w')
+  try {
+    return Array.from({ length: 100 }, () => {
+      const began = performance.now()
+      writeSync(file, Buffer.alloc(400))
+      fdatasyncSync(file)
+      return performance.now() - began
+    })
+  } finally {
+    closeSync(file)
+    rmSync(folder, { recursive: true })
   }
 }
 

@@ -4,12 +4,15 @@
  */
 import { Pool } from 'undici'
 import { median, quantile, round } from './figures.ts'
+import { cpuMs } from './processes.ts'
 import { BODY, RUN } from './stage.ts'
 import type { Stage } from './stage.ts'
 
 export type Way = 'direct' | 'paid' | 'http'
 export type Row = { p50Ms: number; p99Ms: number; perSecond: number; ratio: number }
-export type Load = { inFlight: number; rounds: number } & Record<Way, Row>
+/** Time of the processor for a paid job: what other programs do shows in it least. */
+export type Cpu = { clientMs: number; hostMs: number }
+export type Load = { inFlight: number; rounds: number; cpu: Cpu } & Record<Way, Row>
 
 const IN_FLIGHT = [1, 8, 64] as const
 
@@ -33,7 +36,7 @@ export async function measureLoad(
   try {
     for (const way of Object.values(ways)) await drive(way, 64, options.warmUpMs)
     const loads: Load[] = []
-    for (const inFlight of IN_FLIGHT) loads.push(await compare(ways, inFlight, options))
+    for (const inFlight of IN_FLIGHT) loads.push(await compare(ways, inFlight, options, stage.hostPid))
     return loads
   } finally {
     await Promise.all([direct.destroy(), api.destroy()])
@@ -44,10 +47,19 @@ async function compare(
   ways: Record<Way, () => Promise<void>>,
   inFlight: number,
   { rounds, roundMs }: LoadOptions,
+  hostPid: number,
 ): Promise<Load> {
-  const all: Record<Way, Omit<Row, 'ratio'>[]> = { direct: [], paid: [], http: [] }
+  const cpu = { clientMs: 0, hostMs: 0, jobs: 0 }
+  const all: Record<Way, Driven[]> = { direct: [], paid: [], http: [] }
   for (let i = 0; i < rounds; i++) {
-    for (const way of ['direct', 'paid', 'http'] as const) all[way].push(await drive(ways[way], inFlight, roundMs))
+    all.direct.push(await drive(ways.direct, inFlight, roundMs))
+    const [client, host] = [await cpuMs(process.pid), await cpuMs(hostPid)]
+    const paid = await drive(ways.paid, inFlight, roundMs)
+    cpu.clientMs += (await cpuMs(process.pid)) - client
+    cpu.hostMs += (await cpuMs(hostPid)) - host
+    cpu.jobs += paid.count
+    all.paid.push(paid)
+    all.http.push(await drive(ways.http, inFlight, roundMs))
   }
   const row = (way: Way): Row => ({
     p50Ms: round(median(all[way].map(({ p50Ms }) => p50Ms)), 3),
@@ -55,11 +67,22 @@ async function compare(
     perSecond: Math.round(median(all[way].map(({ perSecond }) => perSecond))),
     ratio: round(median(all[way].map(({ p50Ms }, i) => p50Ms / (all.direct[i]?.p50Ms ?? NaN)))),
   })
-  return { inFlight, rounds, direct: row('direct'), paid: row('paid'), http: row('http') }
+  return {
+    inFlight,
+    rounds,
+    cpu: { clientMs: round(cpu.clientMs / cpu.jobs, 3), hostMs: round(cpu.hostMs / cpu.jobs, 3) },
+    direct: row('direct'),
+    paid: row('paid'),
+    http: row('http'),
+  }
 }
 
+type Driven = Omit<Row, 'ratio'> & { count: number }
+
 /** `inFlight` callers, each of which asks again as soon as it has its answer. */
-async function drive(once: () => Promise<void>, inFlight: number, forMs: number): Promise<Omit<Row, 'ratio'>> {
+async function drive(once: () => Promise<void>, inFlight: number, forMs: number): Promise<Driven> {
+  // Not counted: the host has room for one container, so a client that takes its turn starts one of its own.
+  await once()
   const took: number[] = []
   const began = performance.now()
   const caller = async () => {
@@ -71,7 +94,7 @@ async function drive(once: () => Promise<void>, inFlight: number, forMs: number)
   }
   await Promise.all(Array.from({ length: inFlight }, caller))
   const seconds = (performance.now() - began) / 1000
-  return { p50Ms: median(took), p99Ms: quantile(took, 0.99), perSecond: took.length / seconds }
+  return { p50Ms: median(took), p99Ms: quantile(took, 0.99), perSecond: took.length / seconds, count: took.length }
 }
 
 async function paid({ client, task }: Stage, signal: AbortSignal): Promise<void> {
@@ -84,6 +107,6 @@ async function paid({ client, task }: Stage, signal: AbortSignal): Promise<void>
 
 async function post(pool: Pool, path: string, headers: Record<string, string>): Promise<void> {
   const { statusCode, body } = await pool.request({ method: 'POST', path, headers, body: BODY })
-  const bytes = (await body.arrayBuffer()).byteLength
-  if (statusCode !== 200 || bytes !== BODY.length) throw new Error(`status ${statusCode}, ${bytes} bytes`)
+  const bytes = Buffer.from(await body.arrayBuffer())
+  if (statusCode !== 200 || bytes.length !== BODY.length) throw new Error(`status ${statusCode}: ${bytes.toString()}`)
 }

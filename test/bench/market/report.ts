@@ -8,7 +8,7 @@ export type Memory = { bareNodeMib: number; hostAtRestMib: number; hostUnderLoad
 export type Figures = {
   bench: 'market'
   at: string
-  machine: { cores: number; model: string; memoryGib: number; node: string; loadAverage: number }
+  machine: { cores: number; model: string; memoryGib: number; node: string; loadAverage: number; syncMs: number }
   load?: Load[]
   cold?: Cold
   layer?: Layer
@@ -22,9 +22,9 @@ export type Figures = {
 type Line = readonly (string | number)[]
 
 export function table(f: Figures): string {
-  const { cores, model, memoryGib, node, loadAverage } = f.machine
+  const { cores, model, memoryGib, node, loadAverage, syncMs } = f.machine
   return [
-    `${cores} cores ${model}, ${memoryGib} GiB, Node ${node}, load average ${loadAverage}`,
+    `${cores} cores ${model}, ${memoryGib} GiB, Node ${node}, load average ${loadAverage}, a synced write ${syncMs} ms`,
     ...(f.load === undefined ? [] : loadTable(f.load)),
     ...(f.cold === undefined ? [] : coldTable(f.cold)),
     ...(f.layer === undefined ? [] : layerTable(f.layer)),
@@ -35,12 +35,22 @@ export function table(f: Figures): string {
 }
 
 function loadTable(loads: readonly Load[]): string[] {
-  const lines = loads.flatMap(({ inFlight, direct, paid, http }): Line[] => [
-    [inFlight, 'direct HTTP, keep-alive', direct.p50Ms, direct.p99Ms, direct.perSecond, '1'],
-    ['', 'paid job', paid.p50Ms, paid.p99Ms, paid.perSecond, `${paid.ratio} (goal 10)`],
-    ['', 'paid job by the HTTP API', http.p50Ms, http.p99Ms, http.perSecond, http.ratio],
+  const lines = loads.flatMap(({ inFlight, cpu, direct, paid, http }): Line[] => [
+    [inFlight, 'direct HTTP, keep-alive', direct.p50Ms, direct.p99Ms, direct.perSecond, '1', '', ''],
+    ['', 'paid job', paid.p50Ms, paid.p99Ms, paid.perSecond, `${paid.ratio} (goal 10)`, cpu.clientMs, cpu.hostMs],
+    ['', 'paid job by the HTTP API', http.p50Ms, http.p99Ms, http.perSecond, http.ratio, '', ''],
   ])
-  return ['', ...columns([['in flight', 'warm job, 100 bytes', 'p50 ms', 'p99 ms', 'a second', 'p50 ratio'], ...lines])]
+  const head = [
+    'in flight',
+    'warm job, 100 bytes',
+    'p50 ms',
+    'p99 ms',
+    'a second',
+    'p50 ratio',
+    'client CPU ms',
+    'host',
+  ]
+  return ['', ...columns([head, ...lines])]
 }
 
 function coldTable({ dockerRunMs, jobMs, ratio, phases }: Cold): string[] {

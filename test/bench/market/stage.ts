@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import Docker from 'dockerode'
 import { ensureBase } from '../../../scripts/bases.ts'
 import { loadConfig } from '../../../src/config.ts'
@@ -19,6 +20,7 @@ import { startDevnet } from '../../../src/wiring/devnet.ts'
 import type { Devnet, Member } from '../../../src/wiring/devnet.ts'
 import { prepareHome } from '../../../src/wiring/prepare.ts'
 import { accountKey } from '../../support/world.ts'
+import { residentMib } from './processes.ts'
 
 export const FEE = 1_000_000n
 export const BODY = Buffer.alloc(100, 'x')
@@ -26,6 +28,8 @@ export const BODY = Buffer.alloc(100, 'x')
 export const RUN = { maxSeconds: 10 }
 /** The layer that a second version changes. */
 export const LAYER_BYTES = 2 ** 20
+/** What a start leaves behind is collected or not by then. */
+const REST_MS = 3_000
 /** The deployer's account has nothing else to do. */
 const CLIENT_ACCOUNT = 0
 /** Enough for every job of a run: a deposit that has to be topped up would put the chain into the path. */
@@ -41,6 +45,8 @@ export type Stage = {
   daemon: { url: string; token: string }
   host: NodeApi
   hostPid: number
+  /** Before its first job. */
+  hostAtRestMib: number
   hostHome: string
   task: Published
   /** Publishes the task once more, with another last layer. */
@@ -60,6 +66,9 @@ export async function openStage(closer: Closer, signal: AbortSignal): Promise<St
   const [developer, host, behindHttp] = await Promise.all(
     [devnet.developer, hostMember, devnet.client].map((member) => reach(member, closer, signal)),
   )
+  await sleep(REST_MS)
+  const hostPid = await pidOf(hostMember)
+  const hostAtRestMib = await residentMib(hostPid)
   if (developer === undefined || host === undefined || behindHttp === undefined) throw new Error('nobody answers')
   const client = await ownClient(devnet, (await developer.info()).addresses, closer, signal)
   const folder = await taskFolder(closer)
@@ -82,7 +91,8 @@ export async function openStage(closer: Closer, signal: AbortSignal): Promise<St
     client,
     daemon: { url: devnet.client.api, token: await readFile(join(devnet.client.home, 'token'), 'utf8') },
     host,
-    hostPid: await pidOf(hostMember),
+    hostPid,
+    hostAtRestMib,
     hostHome: hostMember.home,
     task,
     publish,

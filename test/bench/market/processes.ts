@@ -1,4 +1,4 @@
-/** Resident memory of a process, beside a Node that does nothing. */
+/** What Linux knows of a process: its resident memory, beside a Node that does nothing, and its time of the processor. */
 import { spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -7,6 +7,16 @@ import { round } from './figures.ts'
 export async function residentMib(pid: number): Promise<number> {
   const text = await readFile(`/proc/${pid}/status`, 'utf8')
   return round(Number(/^VmRSS:\s+(\d+) kB$/m.exec(text)?.[1] ?? NaN) / 1024, 1)
+}
+
+/** Linux counts in hundredths of a second. */
+const TICK_MS = 10
+
+export async function cpuMs(pid: number): Promise<number> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8')
+  // The name of the program stands in parentheses and may hold spaces; user and system time are the 14th and 15th word.
+  const words = text.slice(text.lastIndexOf(')') + 2).split(' ')
+  return (Number(words[11]) + Number(words[12])) * TICK_MS
 }
 
 export async function bareNodeMib(): Promise<number> {
