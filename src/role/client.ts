@@ -322,10 +322,12 @@ export class Client {
       setTimeout(() => reject(error), CANCEL_GRACE_MS).unref()
     }
     const patienceMs = job.price.maxSeconds * 1000 + this.#parts.overheadMs
-    const late = new MecaError('timeout', `Nothing was heard of job ${job.id} for ${Math.round(patienceMs / 1000)} s`, {
-      cure: 'ask for it later with meca job result; it is paid once',
-    })
     const timer = setTimeout(() => {
+      const late = new MecaError(
+        'timeout',
+        `Nothing was heard of job ${job.id} for ${Math.round(patienceMs / 1000)} s`,
+        { cure: 'ask for it later with meca job result; it is paid once' },
+      )
       session.withdraw(job.id, late)
       reject(late)
     }, patienceMs)

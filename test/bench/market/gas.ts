@@ -24,7 +24,7 @@ export async function measureGas(closer: Closer, signal: AbortSignal): Promise<G
   closer.add(() => world.close())
   const published = await world.developer.api.developer.publish(
     await taskFolder(closer),
-    { fee: FEE, version: '1.0.0', name: 'bench', buildArgs: { BASE: 'meca-base/node' } },
+    { fee: FEE, version: '1.0.0', name: 'bench', buildArgs: { BASE: 'meca-base/node' }, skipTest: true },
     () => undefined,
     signal,
   )

@@ -75,7 +75,12 @@ export async function openStage(closer: Closer, signal: AbortSignal): Promise<St
   const publish = async (version: string) => {
     await writeFile(join(folder, 'src', 'changing.bin'), randomBytes(LAYER_BYTES))
     const buildArgs = { BASE: 'meca-base/node' }
-    return developer.developer.publish(folder, { fee: FEE, version, name: 'bench', buildArgs }, () => undefined, signal)
+    return developer.developer.publish(
+      folder,
+      { fee: FEE, version, name: 'bench', buildArgs, skipTest: true },
+      () => undefined,
+      signal,
+    )
   }
   const task = await publish('1.0.0')
   for (const payer of [client, behindHttp]) await openChannel(payer, hostMember.address, signal)
