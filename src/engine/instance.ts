@@ -128,8 +128,9 @@ export class RunningContainer implements Instance {
 
   async #betterReason(error: MecaError): Promise<MecaError> {
     await Promise.race([this.ended, this.#sidecar.ended, sleep(END_GRACE_MS)])
-    if (this.#stopping !== undefined) return stopped()
+    // Looked at first: a container that ended by itself is cleaned up at once, which is no reason.
     if (this.#end !== undefined) return this.#whyEnded(this.#end)
+    if (this.#killedFor === 'stopped') return stopped()
     if (this.#sidecar.dead) return engineGone('lost the sidecar of a container', 'ask a task', error)
     return error
   }
@@ -139,13 +140,16 @@ export class RunningContainer implements Instance {
     if (end.killedFor === 'stopped') return stopped()
     return new MecaError('task_failed', `The task's container ended: ${describeEnd(end)}`, {
       details: { exitCode: end.exitCode, outOfMemory: end.outOfMemory, logTail: end.logTail },
+      cure: 'Its log says why; the developer can try it with `meca task test`.',
     })
   }
 }
 
 /** The task did nothing wrong, so this is not its failure. */
 function stopped(): MecaError {
-  return new MecaError('cancelled', 'The container was stopped by this host before the task answered')
+  return new MecaError('cancelled', 'The container was stopped by this host before the task answered', {
+    cure: 'Run it again; nothing was charged.',
+  })
 }
 
 /** Forced, with its anonymous volumes; absent or half removed is what we want. */

@@ -93,10 +93,7 @@ export async function execute(
 function startOf(c: ExecuteComponents, work: Work, hooks: ExecuteHooks, enter: (phase: Phase) => void) {
   return async (signal: AbortSignal): Promise<Instance> => {
     enter('fetching')
-    const fetchSignal = AbortSignal.any([signal, AbortSignal.timeout(c.limits.fetchTimeoutMs)])
-    const image = await c.image(work.task, work.providers, fetchSignal, ({ doneBytes, totalBytes }) =>
-      hooks.onPhase('fetching', { doneBytes, totalBytes }),
-    )
+    const image = await fetched(c, work, hooks, signal)
     enter('starting')
     const plan = planOf(c, work)
     return c.start(
@@ -105,6 +102,27 @@ function startOf(c: ExecuteComponents, work: Work, hooks: ExecuteHooks, enter: (
       { name: work.name, ...(work.runtime === undefined ? {} : { runtime: work.runtime }) },
       signal,
     )
+  }
+}
+
+async function fetched(
+  c: ExecuteComponents,
+  { task, providers }: Work,
+  hooks: ExecuteHooks,
+  signal: AbortSignal,
+): Promise<ImageId> {
+  const timer = AbortSignal.timeout(c.limits.fetchTimeoutMs)
+  try {
+    return await c.image(task, providers, AbortSignal.any([signal, timer]), ({ doneBytes, totalBytes }) =>
+      hooks.onPhase('fetching', { doneBytes, totalBytes }),
+    )
+  } catch (cause) {
+    if (!timer.aborted || signal.aborted) throw cause
+    const limit = `${c.limits.fetchTimeoutMs / 1000} s`
+    throw new MecaError('timeout', `The image of ${task.cid} did not arrive within ${limit}`, {
+      cause,
+      cure: 'run it again: what has arrived is kept; or choose a host that has the image',
+    })
   }
 }
 
@@ -147,7 +165,10 @@ async function run(
   }
 }
 
-/** Out of memory, a crash, a time-out, too large a reply are the task's; a lost engine is the host's. */
+/** Ends that are no fault of the task: a lost engine, and a container that this host stopped under it. */
+const HOSTS_FAULT = new Set(['engine_unavailable', 'cancelled'])
+
+/** Out of memory, a crash, a time-out, too large a reply are the task's. */
 async function afterRun(
   error: MecaError,
   lease: Lease,
@@ -155,7 +176,7 @@ async function afterRun(
   times: { startedAt: number; endedAt: number; runMs: number },
 ): Promise<Execution> {
   lease.discard()
-  const status = endedBy(signal) ?? (error.code === 'engine_unavailable' ? 'host_failed' : 'task_failed')
+  const status = endedBy(signal) ?? (HOSTS_FAULT.has(error.code) ? 'host_failed' : 'task_failed')
   const end = await Promise.race([lease.instance.ended, soon()])
   const result = failed(status, error, times.endedAt, lease)
   const exit = end === undefined ? {} : { exitCode: end.exitCode, logTail: end.logTail.slice(-8000) }

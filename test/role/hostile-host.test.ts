@@ -157,7 +157,7 @@ describe('a hostile host', { skip }, () => {
     const honest = await RawHost.open(base.chain.domain)
     try {
       const dear: Tariff = {
-        token: `0x${'00'.repeat(20)}`,
+        token: NATIVE,
         perJob: 50n * PER_JOB,
         perCpuSecond: 0n,
         perGibSecond: 0n,
