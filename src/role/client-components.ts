@@ -1,5 +1,6 @@
 /** What the client's story is handed by `node.ts`: the rooms it uses, as types, and what its owner decided. */
 import type { Logger } from 'pino'
+import type { LogLine } from '../core/plan.ts'
 import type { ChannelRecord, ClientJob } from '../core/records.ts'
 import type { Signer } from '../core/signature.ts'
 import type { ChannelTerms, Domain } from '../core/typed.ts'
@@ -67,6 +68,8 @@ export type ClientComponents = {
   randomSalt(): Hex
   /** What a peer must not make us take. */
   maxOutputBytes: number
+  /** What a job printed, heard after its result. */
+  onLateLog(channelId: Hex, id: string, line: LogLine): void
   log: Logger
   signal: AbortSignal
   wallNow(): number

@@ -419,10 +419,11 @@ export class ClientSession {
   }
 
   #event(event: HostMessage<'event'>): void {
-    const { phase, at, progress, logs } = event
-    this.#pending
-      .get(event.id)
-      ?.onEvent({ phase, at, ...(progress === undefined ? {} : { progress }), ...(logs === undefined ? {} : { logs }) })
+    const { id, phase, at, progress, logs } = event
+    const told = { phase, at, ...(progress === undefined ? {} : { progress }), ...(logs === undefined ? {} : { logs }) }
+    const pending = this.#pending.get(id)
+    if (pending !== undefined) pending.onEvent(told)
+    else for (const line of logs ?? []) this.#c.onLateLog(this.channelId, id, line)
   }
 
   /** Nothing ran: the price is free again. */

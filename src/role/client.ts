@@ -7,6 +7,7 @@ import { createReadStream } from 'node:fs'
 import { knownCode, MecaError, toProblem } from '../core/errors.ts'
 import { rank } from '../core/offer.ts'
 import type { Candidate, Experience, Refusal, Wanted } from '../core/offer.ts'
+import { MAX_RUN_SECONDS } from '../core/job.ts'
 import type { LogLine } from '../core/plan.ts'
 import { STATUS } from '../core/receipt.ts'
 import type { JobStatus } from '../core/receipt.ts'
@@ -151,8 +152,7 @@ export class Client {
   async output(id: string): Promise<AsyncIterable<Uint8Array>> {
     const recent = this.#recent.get(id)
     if (recent?.output !== undefined) return one(recent.output)
-    const job = recent?.job ?? (await this.#c.tables.clientJobs.get(id))
-    if (job === undefined) throw new MecaError('not_found', `There is no job ${id} here`, { cure: 'see meca job list' })
+    const job = await this.record(id)
     if (job.signed === undefined || job.outcome === undefined)
       throw new MecaError('not_found', `The job ${id} has no result`, { cure: 'see meca job show' })
     if (job.outcome.outputBytes === 0) return one(new Uint8Array(0))
@@ -189,9 +189,18 @@ export class Client {
     await Promise.all([...this.#sessions.values()].map((session) => session.close()))
   }
 
+  /** A record of a job, also of one whose result is still on its way to disk. */
+  async record(id: string): Promise<ClientJob> {
+    const job = this.#recent.get(id)?.job ?? (await this.#c.tables.clientJobs.get(id))
+    if (job !== undefined) return job
+    throw new MecaError('not_found', `There is no job ${id} here`, { cure: 'see meca job list' })
+  }
+
   #wanted(task: KnownTask, options: QuoteOptions & { inputBytes: number }): Wanted {
     const { manifest } = task
     const maxPrice = options.maxPrice ?? this.#parts.defaultMaxPrice
+    const maxSeconds = options.maxSeconds ?? this.#parts.defaultMaxSeconds
+    requireSeconds(maxSeconds)
     return {
       task: task.cid,
       format: manifest.format,
@@ -199,7 +208,7 @@ export class Client {
       fee: manifest.fee,
       resources: manifest.resources,
       platform: manifest.image.platform,
-      maxSeconds: options.maxSeconds ?? this.#parts.defaultMaxSeconds,
+      maxSeconds,
       inputBytes: options.inputBytes,
       needsNetwork: manifest.needsNetwork,
       closeDelaySeconds: this.#c.spending.closeDelaySeconds,
@@ -543,6 +552,14 @@ function nobody(refusals: readonly Refusal[], options: RunOptions): MecaError {
   return new MecaError('no_host', `No host can run this: ${reasons}`.slice(0, 3000), {
     cure: 'see meca quote',
     details: { refusals },
+  })
+}
+
+/** Checked before anything is written: what no host takes must not become a record that nobody can read. */
+function requireSeconds(seconds: number): void {
+  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= MAX_RUN_SECONDS) return
+  throw new MecaError('bad_input', `A job cannot be given ${seconds} s`, {
+    cure: `give --max-seconds a whole number between 1 and ${MAX_RUN_SECONDS}`,
   })
 }
 

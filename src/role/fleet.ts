@@ -20,6 +20,8 @@ export type Lease = {
   release(): void
 }
 
+type Sink = (line: LogLine) => void
+
 export type Need = { key: string; resources: Resources; start(signal: AbortSignal): Promise<Instance> }
 
 /** Requests at once in one container: task servers take more connections than that, and each holds a body in memory. */
@@ -38,7 +40,7 @@ export class Fleet {
   readonly #queue: Waiting[] = []
   /** Jobs that were let in and have not asked for a container yet, by key: their inputs are on the way. */
   readonly #expected = new Map<string, { jobs: number }>()
-  readonly #sinks = new WeakMap<Instance, Set<(line: LogLine) => void>>()
+  readonly #sinks = new WeakMap<Instance, { sinks: Set<Sink>; last: Sink }>()
 
   /** `makePool` gets the function to call when a container is gone. */
   constructor(total: Resources, maxQueue: number, makePool: (onGone: (key: string) => void) => WarmPool) {
@@ -139,12 +141,16 @@ export class Fleet {
   }
 
   #listen(instance: Instance, sink: (line: LogLine) => void): () => void {
-    const sinks = this.#sinks.get(instance) ?? new Set()
-    this.#sinks.set(instance, sinks.add(sink))
+    const heard = this.#sinks.get(instance) ?? { sinks: new Set(), last: sink }
+    this.#sinks.set(instance, heard)
+    heard.sinks.add(sink)
+    heard.last = sink
     instance.setLogSink((line) => {
-      for (const each of sinks) each(line)
+      // What a task printed while it answered arrives a moment after its answer; then it belongs to the job before.
+      if (heard.sinks.size === 0) heard.last(line)
+      for (const each of heard.sinks) each(line)
     })
-    return () => sinks.delete(sink)
+    return () => heard.sinks.delete(sink)
   }
 
   /** A place in a container that is there, or in one for which there is room, perhaps after ending an idle one. */

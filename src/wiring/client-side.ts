@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { total } from '../core/tariff.ts'
 import { toHex } from '../core/typed.ts'
-import { asMecaError, knownCode, MecaError } from '../core/errors.ts'
+import { asMecaError, knownCode } from '../core/errors.ts'
 import type { ClientJob } from '../core/records.ts'
 import type { Candidate, Refusal } from '../core/offer.ts'
 import { decode, zSignedQuote } from '../core/wire.ts'
@@ -42,9 +42,9 @@ const ASK_MS = 3_000
 
 export async function openClient(base: Base, closer: Closer): Promise<ClientSide> {
   const book = await Book.open(base.store, base.tables, 'client')
-  const components = clientComponents(base, book)
-  const payer = new Payer(components)
   const logs = new LogKeeper(base.store, base.tables.logs)
+  const components = clientComponents(base, book, logs)
+  const payer = new Payer(components)
   const client = new Client(components, {
     market: base.market,
     tasks: base.tasks,
@@ -63,7 +63,7 @@ export async function openClient(base: Base, closer: Closer): Promise<ClientSide
   return { book, payer, client, api: clientApi(base, client, book, logs) }
 }
 
-export function clientComponents(base: Base, book: Book): ClientComponents {
+export function clientComponents(base: Base, book: Book, logs: Pick<LogKeeper, 'add'>): ClientComponents {
   const { peer, config, channels, wallet } = base
   const target = (host: HostAddress) => (host.addresses.length > 0 ? host.addresses : host.peerId)
   return {
@@ -92,6 +92,10 @@ export function clientComponents(base: Base, book: Book): ClientComponents {
     },
     randomSalt: () => toHex(randomBytes(32)),
     maxOutputBytes: config.limits.outputBytes,
+    // Only for jobs of this channel: a host could else fill the disk with lines for jobs that never were.
+    onLateLog: (channelId, id, line) => {
+      if (base.tables.clientJobs.getSync(id)?.channelId === channelId) logs.add(id, line)
+    },
     wallNow: () => Date.now(),
   }
 }
@@ -117,12 +121,7 @@ function clientApi(base: Base, client: Client, book: Book, logs: LogKeeper): Cli
         .slice(0, limit)
         .map((job) => jobSummary(job))
     },
-    job: async (id) => {
-      const job = await clientJobs.get(id)
-      if (job === undefined)
-        throw new MecaError('not_found', `There is no job ${id} here`, { cure: 'see meca job list' })
-      return jobDetails(job, await logs.read(id))
-    },
+    job: async (id) => jobDetails(await client.record(id), await logs.read(id)),
     hosts: () => hostList(base),
   }
 }

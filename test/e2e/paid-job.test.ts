@@ -132,6 +132,8 @@ describe('a paid job', { skip }, () => {
       client.client.run('bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi', input, {}, quiet, signal),
     )
     await fails('bad_input', run({ id: 'not a job id!' }))
+    for (const maxSeconds of [0, -1, 1.5, 1e12]) await fails('bad_input', run({ maxSeconds }))
+    assert.ok(Array.isArray(await client.client.jobs({ limit: 10 })))
     assert.equal(await billedOn(client), before)
   })
 

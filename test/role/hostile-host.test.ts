@@ -62,7 +62,7 @@ describe('a hostile host', { skip }, () => {
   })
 
   function makeClient(over: Partial<ClientComponents> = {}, overheadMs = 60_000): Client {
-    const components = { ...clientComponents(base, book), ...over }
+    const components = { ...clientComponents(base, book, { add: () => undefined }), ...over }
     return new Client(components, {
       market: base.market,
       tasks: base.tasks,
@@ -410,7 +410,7 @@ describe('a hostile host', { skip }, () => {
   })
 
   test('a cap on spending refuses before a channel is opened, and holds no room back', async () => {
-    const { spending } = clientComponents(base, book)
+    const { spending } = clientComponents(base, book, { add: () => undefined })
     client = makeClient({ spending: { ...spending, perHostCap: PRICE } })
     await run()
     for (let i = 0; i < 3; i++) await failure('price_cap', run())
