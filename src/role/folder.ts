@@ -13,6 +13,23 @@ const SKIPPED = new Set(['node_modules', '.git'])
 
 /** Throws `not_found` or `bad_input`. Links are followed by nobody: they are left out. */
 export async function readFolder(dir: string): Promise<Folder> {
+  try {
+    return await read(dir)
+  } catch (error) {
+    throw readable(dir, error)
+  }
+}
+
+/** What the file system refuses is the caller's to mend, not a fault of the program. */
+function readable(dir: string, error: unknown): unknown {
+  if (!(error instanceof Error && 'code' in error && 'syscall' in error)) return error
+  return new MecaError('bad_input', `The folder ${dir} cannot be read: ${error.message}`, {
+    cause: error,
+    cure: 'let this user read every file and folder in it, or give another folder',
+  })
+}
+
+async function read(dir: string): Promise<Folder> {
   await requireFolder(dir)
   const files = new Map<string, { bytes: number }>()
   await walk(dir, '', 0, files)
@@ -25,7 +42,10 @@ export async function readFolder(dir: string): Promise<Folder> {
 }
 
 async function requireFolder(dir: string): Promise<void> {
-  const info = await stat(dir).catch(() => undefined)
+  const info = await stat(dir).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined
+    throw error
+  })
   if (info === undefined)
     throw new MecaError('not_found', `There is no folder ${dir}`, {
       cure: 'give the path of a task folder; meca task init makes one',

@@ -2,6 +2,7 @@
  * The developer's bench: check a folder, build its image, and run the example behind the walls that a host puts up. It
  * needs an engine and nothing else: no wallet, no chain, no network.
  */
+import { randomBytes } from 'node:crypto'
 import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
@@ -67,6 +68,8 @@ export class Workbench {
       return await this.#c.engine.build(context, buildArgs, signal, (line) =>
         onProgress({ kind: 'log', line: { stream: 'stdout', text: line } }),
       )
+    } catch (error) {
+      throw withoutRegistry(error)
     } finally {
       await rm(context, { recursive: true, force: true })
     }
@@ -111,7 +114,8 @@ export class Workbench {
     const instance = await this.#c.engine.start(
       image,
       plan,
-      { name: 'test', onLog: (line) => onProgress({ kind: 'log', line }) },
+      // Two tests at once on one engine each need a name of their own.
+      { name: `test-${randomBytes(6).toString('hex')}`, onLog: (line) => onProgress({ kind: 'log', line }) },
       signal,
     )
     try {
@@ -150,6 +154,18 @@ export class Workbench {
 
 function hasError(findings: readonly Finding[]): boolean {
   return findings.some(({ level }) => level === 'error')
+}
+
+/** What Docker says where a base image is neither here nor to be had. */
+const NO_BASE = /pull access denied|manifest unknown|dial tcp|lookup \S+( on|:)|request canceled while waiting/i
+
+/** A machine without a registry is no fault of the task: the cure is a base image made here. */
+function withoutRegistry(error: unknown): unknown {
+  if (!(error instanceof MecaError) || error.code !== 'invalid_task' || !NO_BASE.test(error.message)) return error
+  return new MecaError('invalid_task', error.message, {
+    cause: error.cause,
+    cure: 'check the name after FROM and the network; without a registry make a base image here with npm run bases node (or python, busybox) in the checkout of MECA Node, and name it: --build-arg BASE=meca-base/node',
+  })
 }
 
 /** Bytes for JSON: text where they are UTF-8. */

@@ -36,7 +36,8 @@ export type TaskFormat = {
   readonly name: FormatName
   /** Files whose text `check` and `describe` want. */
   readonly reads: readonly string[]
-  detect(folder: Folder): boolean
+  /** Files that a folder of this format has, whatever else is wrong with it. */
+  readonly marks: readonly string[]
   check(folder: Folder): Finding[]
   /** Throws `invalid_task` where `check` finds an error. */
   describe(folder: Folder): Described
@@ -60,16 +61,22 @@ export function formatOf(name: string): TaskFormat {
 
 /** The format whose marks are in the folder. Throws `invalid_task` where none or several fit. */
 export function detectFormat(folder: Folder): TaskFormat {
-  const fitting = ALL.filter((f) => f.detect(folder))
+  const lacks = ({ marks }: TaskFormat) => marks.filter((file) => !folder.files.has(file))
+  const fitting = ALL.filter((f) => lacks(f).length === 0)
   const only = fitting[0]
   if (only !== undefined && fitting.length === 1) return only
+  if (only !== undefined) {
+    throw new MecaError('invalid_task', `The folder has the marks of ${fitting.map((f) => f.name).join(' and ')}`, {
+      cure: 'name the format with --format',
+    })
+  }
+  const [nearest] = ALL.toSorted((a, b) => lacks(a).length - lacks(b).length)
+  const missing = nearest === undefined ? '' : lacks(nearest).join(', ')
   throw new MecaError(
     'invalid_task',
-    fitting.length === 0
-      ? 'The folder has the marks of no task format'
-      : `The folder has the marks of ${fitting.map((f) => f.name).join(' and ')}`,
+    `The folder has the marks of no task format; nearest is ${nearest?.name}, for which it lacks ${missing}`,
     {
-      cure: 'name the format with --format',
+      cure: `add ${missing}, or name the format with --format to see every finding; meca task init DIR shows a whole one`,
     },
   )
 }

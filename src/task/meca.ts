@@ -38,10 +38,7 @@ const zConfig = z.object({
 export const meca: TaskFormat = {
   name: 'meca',
   reads: TEXTS,
-
-  detect(folder) {
-    return folder.files.has(DESCRIPTOR) && folder.files.has('Dockerfile') && folder.files.has('name.txt')
-  },
+  marks: [DESCRIPTOR, 'Dockerfile', 'name.txt'],
 
   check(folder) {
     const missing = FILES.filter((file) => !folder.files.has(file)).map((file): Finding => missingEntry(file))

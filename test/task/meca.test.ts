@@ -40,7 +40,6 @@ function config(value: unknown): Folder {
 
 test('M-01 a folder with all seven entries is admitted, and says what it is', () => {
   assert.deepEqual(meca.check(folder()), [])
-  assert.equal(meca.detect(folder()), true)
   assert.deepEqual(meca.describe(folder()), {
     title: 'Echo',
     description: 'Answers.',
@@ -266,4 +265,14 @@ test('the format is found by its marks and by its name', () => {
   assert.equal(formatOf('meca'), meca)
   assert.throws(() => formatOf('constructor'), { code: 'bad_input', message: /constructor/ })
   assert.throws(() => detectFormat({ files: new Map(), texts: new Map() }), { code: 'invalid_task' })
+})
+
+test('a folder that is nearly a task is told what it lacks', () => {
+  const { files, texts } = folder()
+  const lacking = new Map([...files].filter(([path]) => path !== 'Dockerfile' && path !== 'name.txt'))
+  assert.throws(() => detectFormat({ files: lacking, texts }), {
+    code: 'invalid_task',
+    message: /nearest is meca, for which it lacks Dockerfile, name\.txt$/,
+    cure: /^add Dockerfile, name\.txt/,
+  })
 })
