@@ -5,7 +5,7 @@
 import { LRUCache } from 'lru-cache'
 import { cidOf, taskIdOf } from '../core/cid.ts'
 import { MecaError } from '../core/errors.ts'
-import { parseAddress } from '../core/units.ts'
+import { parseAddress, quote, zHash } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
 import { MANIFEST, MAX_MANIFEST_BYTES, parseManifest } from '../task/package.ts'
 import type { Manifest } from '../task/package.ts'
@@ -41,6 +41,8 @@ const MAX_KNOWN = 1000
 /** A task may be retired or its payee changed meanwhile: the entry is read anew after this. */
 const ENTRY_AGE_MS = 300_000
 
+const NAMES = 'give developer/name, developer/name@version, or the CID that meca task publish printed'
+
 export class Tasks {
   readonly #known = new LRUCache<string, { task: KnownTask; readAt: number }>({ max: MAX_KNOWN })
   readonly #sources: TaskSources
@@ -71,16 +73,13 @@ export class Tasks {
     return task
   }
 
-  /** `ref` is a CID, `developer/name` or `developer/name@version`. Throws `bad_input` or `not_found`. */
+  /** `ref` is a CID, the task's id on chain, `developer/name` or `developer/name@version`. Throws `bad_input` or `not_found`. */
   async resolve(ref: string, signal: AbortSignal): Promise<string> {
-    if (!ref.includes('/')) {
-      taskIdOf(ref)
-      return ref
-    }
+    if (!ref.includes('/')) return cidOf(idFrom(ref))
     const [, who, name, version] = /^([^/]+)\/([^/@]+)(?:@(.+))?$/.exec(ref) ?? []
     if (who === undefined || name === undefined) {
       throw new MecaError('bad_input', `${JSON.stringify(ref)} names no task`, {
-        cure: 'give a CID, developer/name or developer/name@version',
+        cure: NAMES,
       })
     }
     const developer = parseAddress(who, 'the developer')
@@ -128,6 +127,17 @@ export class Tasks {
     } catch (cause) {
       throw new MecaError('invalid_task', `${path} is not UTF-8 text`, { cause })
     }
+  }
+}
+
+/** Throws `bad_input`, with all the ways there are to name a task. */
+function idFrom(ref: string): Hex {
+  const id = zHash.safeParse(ref.toLowerCase())
+  if (id.success) return id.data
+  try {
+    return taskIdOf(ref)
+  } catch (cause) {
+    throw new MecaError('bad_input', `${quote(ref)} names no task`, { cause, cure: NAMES })
   }
 }
 
