@@ -3,6 +3,7 @@
  * the ready text and then for the port. The end of the container is noticed while waiting, so that a task that crashes
  * is told at once and not when the time is over.
  */
+import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import type { Container } from 'dockerode'
 import type Docker from 'dockerode'
@@ -98,7 +99,8 @@ async function create(
 ): Promise<Container> {
   const { plan, image, options } = job
   const wanted = sandboxOptions({
-    name: options.name,
+    // The name is for people; two nodes on one engine may run jobs of the same id.
+    name: `meca-${options.name.replace(/[^A-Za-z0-9_.-]/g, '-').slice(0, 64)}-${randomBytes(4).toString('hex')}`,
     imageId: image,
     facts,
     plan,
