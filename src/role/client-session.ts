@@ -80,6 +80,9 @@ export class ClientSession {
   readonly #cancelled = new Set<string>()
   /** Checked and under way to disk: who asks for one again must not have it booked twice. */
   readonly #unwritten = new Map<string, Delivered>()
+  /** Tasks whose voucher, and whose exact sums, went out on this stream: what went out before may never have come. */
+  readonly #vouchersSent = new Set<Hex>()
+  readonly #exactSent = new Map<Hex, Totals>()
   /** On disk, and not told to the host yet. */
   #written: string[] = []
   #queue: Pending[] = []
@@ -223,7 +226,7 @@ export class ClientSession {
     }
   }
 
-  /** Stages rows that cover the batch; `fresh` are the vouchers that are new. */
+  /** Stages rows that cover the batch; `fresh` are the vouchers that the host may not have. */
   #vouch(batch: readonly Pending[]): { rows: LiveRow[]; fresh: LiveRow[] } {
     const rows: LiveRow[] = []
     const fresh: LiveRow[] = []
@@ -244,7 +247,7 @@ export class ClientSession {
       }
       this.#c.book.stageRow(row)
       rows.push(row)
-      if (isFresh) fresh.push(row)
+      if (isFresh || !this.#vouchersSent.has(row.taskId)) fresh.push(row)
     }
     return { rows, fresh }
   }
@@ -286,6 +289,7 @@ export class ClientSession {
       attachments.push(input.bytes)
       return [{ ...request, inline: attachments.length - 1 }]
     })
+    for (const { taskId } of fresh) this.#vouchersSent.add(taskId)
     const vouchers = fresh.map((row) => ({
       taskId: row.taskId,
       ...totalsToWire(row.vouched),
@@ -340,6 +344,9 @@ export class ClientSession {
     if (first?.type !== FRAME.welcome) throw new MecaError('protocol', 'The host did not answer the hello')
     await this.#reconcile(decode(HOST_MESSAGES.welcome, first.header, 'welcome'))
     this.#stream = stream
+    this.#vouchersSent.clear()
+    this.#exactSent.clear()
+    this.#settleSoon()
     void this.#read(stream)
     return stream
   }
@@ -593,10 +600,10 @@ export class ClientSession {
    */
   #sendExact(stream: FrameStream): void {
     const vouchers = this.#c.book.rowsOf(this.channelId).flatMap((row) => {
-      const told = row.exact !== undefined && equal(row.exact.totals, row.billed)
-      if (told || sum(row.billed) === 0n) return []
+      const sent = this.#exactSent.get(row.taskId)
+      if ((sent !== undefined && equal(sent, row.billed)) || sum(row.billed) === 0n) return []
       const signature = this.#sign(row.taskId, row.billed)
-      this.#c.book.stageRow({ ...row, exact: { totals: row.billed, signature } })
+      this.#exactSent.set(row.taskId, row.billed)
       return [{ taskId: row.taskId, ...totalsToWire(row.billed), signature }]
     })
     const ids = this.#written
