@@ -14,7 +14,7 @@ export type Clock = {
   after(ms: number, callback: () => void): () => void
 }
 
-export const systemClock: Clock = {
+const systemClock: Clock = {
   now: () => Date.now(),
   after: (ms, callback) => {
     const timer = setTimeout(callback, ms)

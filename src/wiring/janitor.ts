@@ -17,6 +17,8 @@ const KEPT_RESULTS_MS = 30 * 86_400_000
 /** A transfer that is under way has no record yet that names its blob. */
 const YOUNG_MS = 3_600_000
 
+type Rooms = Pick<Base, 'tables' | 'store' | 'blobs'>
+
 export function startJanitor(base: Base, closer: Closer): void {
   const timer = setInterval(() => {
     tidy(base, Date.now()).catch((error: unknown) =>
@@ -27,7 +29,7 @@ export function startJanitor(base: Base, closer: Closer): void {
 }
 
 /** Resolves to the bytes of files that it gave back. */
-export async function tidy(base: Base, now: number): Promise<number> {
+export async function tidy(base: Rooms, now: number): Promise<number> {
   const needed = new Set<Hex>()
   const spent: string[] = []
   for await (const [key, job] of base.tables.hostJobs.entries()) {
@@ -44,7 +46,7 @@ export async function tidy(base: Base, now: number): Promise<number> {
   return base.blobs.sweep((hash, writtenAt) => needed.has(hash) || now - writtenAt < YOUNG_MS)
 }
 
-async function isKept({ tables }: Base, job: HostJob, now: number): Promise<boolean> {
+async function isKept({ tables }: Rooms, job: HostJob, now: number): Promise<boolean> {
   const acknowledgedAt = await tables.acks.get(hostJobKey(job.client, job.id))
   const endedAt = job.signed?.receipt.endedAt ?? now
   return acknowledgedAt === undefined ? now - endedAt < KEPT_UNASKED_MS : now - acknowledgedAt < KEPT_AFTER_ACK_MS

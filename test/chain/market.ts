@@ -16,7 +16,7 @@ import type { Intent, IntentStore, WalletOptions } from '../../src/chain/wallet.
 import { makeSigner } from '../../src/core/signature.ts'
 import type { Signer } from '../../src/core/signature.ts'
 
-export const POLL_MS = 20
+const POLL_MS = 20
 
 export type Market = {
   url: string

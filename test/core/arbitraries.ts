@@ -12,7 +12,7 @@ const GIB = 2 ** 30
 /** Records as our own code makes them, so that they compare deeply equal. */
 const PLAIN = { noNullPrototype: true } as const
 
-export function hex(bytes: number): fc.Arbitrary<Hex> {
+function hex(bytes: number): fc.Arbitrary<Hex> {
   const edges = [new Uint8Array(bytes), new Uint8Array(bytes).fill(255)].map((b) => fc.constant(b))
   return fc.oneof({ weight: 20, arbitrary: fc.uint8Array({ minLength: bytes, maxLength: bytes }) }, ...edges).map(toHex)
 }

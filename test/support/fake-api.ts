@@ -26,9 +26,9 @@ import type {
 import type { Manifest } from '../../src/task/package.ts'
 
 export const HOST: Hex = `0x${'11'.repeat(20)}`
-export const CLIENT: Hex = `0x${'22'.repeat(20)}`
-export const TOKEN: Hex = `0x${'00'.repeat(20)}`
-export const TASK_ID: Hex = `0x${'33'.repeat(32)}`
+const CLIENT: Hex = `0x${'22'.repeat(20)}`
+const TOKEN: Hex = `0x${'00'.repeat(20)}`
+const TASK_ID: Hex = `0x${'33'.repeat(32)}`
 export const CHANNEL: Hex = `0x${'44'.repeat(32)}`
 export const CID = 'bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi'
 const TX: Hex = `0x${'55'.repeat(32)}`

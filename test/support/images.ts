@@ -15,7 +15,7 @@ const run = promisify(execFile)
 const docker = new Docker()
 
 export const BUSYBOX_PATH = '/bin/busybox'
-export const TEST_LABEL = 'meca.test'
+const TEST_LABEL = 'meca.test'
 
 /** The reason to skip tests that need Docker, or false where a daemon answers. */
 export async function dockerMissing(): Promise<string | false> {
@@ -51,7 +51,7 @@ export async function busyboxImage(): Promise<string> {
 }
 
 /** Node with the libraries that it loads, and a shell; the base of `appImage`. */
-export async function nodeImage(): Promise<string> {
+async function nodeImage(): Promise<string> {
   const node = process.execPath
   const { stdout } = await run('ldd', [node])
   const libraries = [...stdout.matchAll(/(\/\S+)\s+\(0x[0-9a-f]+\)/g)].flatMap((m) => m[1] ?? [])
