@@ -1,6 +1,6 @@
-/** `meca task init`: a copy of one of the examples, which are working tasks that are tested as such. */
-import { cp, mkdir, readdir } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+/** `meca task init`: a copy of one of the examples, which are working tasks that are tested as such, under a name of its own. */
+import { cp, mkdir, readdir, writeFile } from 'node:fs/promises'
+import { basename, join, resolve } from 'node:path'
 import { MecaError } from '../core/errors.ts'
 import { quote } from '../core/units.ts'
 import type { Context } from './context.ts'
@@ -39,6 +39,7 @@ export async function initTask(
     })
   }
   await cp(join(EXAMPLES, folder), target, { recursive: true })
+  await writeFile(join(target, 'name.txt'), `${basename(target)}\n`)
   const files = (await readdir(target, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(target.length + 1))
