@@ -67,7 +67,9 @@ function showChannel({ output }: Context, c: ChannelSummary, tokens: TokenInfo[]
       ['deposit', shown(c.deposit)],
       ['billed', shown(c.billed)],
       ['claimed', shown(c.claimed)],
-      ['comes back', shown(c.refundable)],
+      c.state === 'closed'
+        ? ['came back', shown((BigInt(c.deposit) - BigInt(c.claimed)).toString())]
+        : ['refundable', shown(c.refundable)],
     ]),
   })
 }
@@ -80,9 +82,9 @@ function listChannels(context: Context): Promise<void> {
       c.side,
       c.side === 'client' ? c.host : c.client,
       c.state,
-      ...[c.deposit, c.billed, c.claimed].map((amount) => money(amount, c.token, tokens)),
+      ...[c.deposit, c.billed, c.claimed, c.refundable].map((amount) => money(amount, c.token, tokens)),
     ])
-    const head = ['CHANNEL', 'AS', 'WITH', 'STATE', 'DEPOSIT', 'BILLED', 'CLAIMED']
+    const head = ['CHANNEL', 'AS', 'WITH', 'STATE', 'DEPOSIT', 'BILLED', 'CLAIMED', 'REFUNDABLE']
     context.output.result({
       json: all,
       id: all.map(({ channel }) => channel).join('\n'),

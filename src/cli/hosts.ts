@@ -13,11 +13,14 @@ export function addHosts(hosts: Command, act: Act): void {
     .action(
       act((context) =>
         context.withApi(async (api) => {
-          const all = await api.client.hosts()
+          const [all, { address }] = await Promise.all([api.client.hosts(), api.info()])
           const text =
             all.length === 0
               ? ''
-              : table(['HOST', 'FREE', 'OF', 'SANDBOX', 'IMAGES', 'HEARD', 'REGISTERED'], all.map(rowOf))
+              : table(
+                  ['HOST', 'FREE', 'OF', 'SANDBOX', 'IMAGES', 'HEARD', 'REGISTERED'],
+                  all.map((host) => rowOf(host, address)),
+                )
           context.output.result({ json: all, id: all.map(({ host }) => host).join('\n'), text })
           if (all.length === 0) context.output.say('no host was heard; is p2p.bootstrap set? see: meca doctor')
         }),
@@ -26,15 +29,12 @@ export function addHosts(hosts: Command, act: Act): void {
   examples(list, [['meca hosts list', 'with what is free, and when they were last heard']])
 }
 
-function rowOf({ host, free, total, runtimes, images, heardMsAgo, registered }: HostSummary): string[] {
-  const sandbox = runtimes.join(' ')
-  return [
-    host,
-    resources(free),
-    resources(total),
-    sandbox,
-    String(images.length),
-    ago(heardMsAgo),
-    registered ? 'yes' : 'no',
-  ]
+/** Nobody hears itself, and of a host that is only registered nothing else is known. */
+function rowOf({ host, heardMsAgo, registered, ...offer }: HostSummary, self: string): string[] {
+  const heard = host === self ? 'this host' : ago(heardMsAgo)
+  const known =
+    heardMsAgo === null
+      ? ['-', '-', '-', '-']
+      : [resources(offer.free), resources(offer.total), offer.runtimes.join(' '), String(offer.images.length)]
+  return [host, ...known, heard, registered ? 'yes' : 'no']
 }

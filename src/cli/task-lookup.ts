@@ -1,7 +1,7 @@
 /** `meca task list`, `show` and `versions`: what is published. */
 import type { Command } from 'commander'
 import { parseAddress } from '../core/units.ts'
-import type { TaskSummary } from '../role/api.ts'
+import type { TaskSummary, TokenInfo } from '../role/api.ts'
 import { money } from './amounts.ts'
 import { tokensOf } from './context.ts'
 import type { Context } from './context.ts'
@@ -20,7 +20,9 @@ export function addLookUp(task: Command, act: Act): void {
         const developer =
           flags.developer === undefined ? {} : { developer: parseAddress(flags.developer, '--developer') }
         const options = { ...developer, limit: wholeOf(flags.limit, '--limit', 1000) }
-        return context.withApi(async (api) => showTasks(context, await api.developer.list(options, context.signal)))
+        return context.withApi(async (api) =>
+          showTasks(context, await api.developer.list(options, context.signal), await tokensOf(api)),
+        )
       }),
     )
   examples(list, [['meca task list --developer 0x…', "one developer's tasks"]])
@@ -29,7 +31,9 @@ export function addLookUp(task: Command, act: Act): void {
     .description('all versions of a task, newest first')
     .action(
       act((context, ref: string) =>
-        context.withApi(async (api) => showTasks(context, await api.developer.versions(ref, context.signal))),
+        context.withApi(async (api) =>
+          showTasks(context, await api.developer.versions(ref, context.signal), await tokensOf(api)),
+        ),
       ),
     )
   examples(versions, [['meca task versions 0x…/words', 'its history']])
@@ -62,8 +66,9 @@ function showTask(context: Context, ref: string): Promise<void> {
   })
 }
 
-function showTasks({ output }: Context, tasks: readonly TaskSummary[]): void {
-  const rows = tasks.map((t) => [`${t.developer}/${t.name}`, t.version, t.fee, t.cid, t.retired ? 'retired' : ''])
+function showTasks({ output }: Context, tasks: readonly TaskSummary[], tokens: TokenInfo[]): void {
+  const feeOf = ({ fee, token }: TaskSummary) => money(fee, token, tokens)
+  const rows = tasks.map((t) => [`${t.developer}/${t.name}`, t.version, feeOf(t), t.cid, t.retired ? 'retired' : ''])
   output.result({
     json: tasks,
     id: tasks.map(({ cid }) => cid).join('\n'),

@@ -8,6 +8,8 @@ import { makeBars } from '../../src/cli/bars.ts'
 import { lineOf, makeMeter } from '../../src/cli/progress.ts'
 import { duration, facts, size, table } from '../../src/cli/render.ts'
 import type { Progress } from '../../src/role/api.ts'
+import { CHANNEL } from '../support/fake-api.ts'
+import { makeBench } from './support.ts'
 
 const usdc = { address: `0x${'aa'.repeat(20)}` as const, symbol: 'USDC', decimals: 6 }
 const read = (text: string) => readAmount(text, '--fee', async () => usdc)
@@ -137,4 +139,26 @@ test('a phase takes the place of the phases before it, and a long line is cut', 
   bars.onProgress({ kind: 'log', line: { stream: 'stdout', text: 'words' } })
   assert.deepEqual(screenOf(String(stderr.read())), ['out | words', 'running 0 ms', 'a step with a long…', ''])
   bars.end()
+})
+
+const closed = { state: 'closed' as const, deposit: '1000000', claimed: '9000', refundable: '0' }
+
+test('a closed channel says what came back, an open one what may', async (t) => {
+  const bench = makeBench(t)
+  const [channel] = await bench.api.money.channels(new AbortController().signal)
+  assert.ok(channel !== undefined)
+  bench.api.money.close = async () => ({ ...channel, ...closed })
+  assert.match((await bench.run(['channel', 'close', CHANNEL])).text, /came back +0\.000000000000991 ETH/)
+  assert.match((await bench.run(['channel', 'list'])).text, /REFUNDABLE\n.* 0\.000000000000991 ETH\n$/)
+})
+
+test('fees have their symbol, and a host knows itself in the list of hosts', async (t) => {
+  const bench = makeBench(t)
+  assert.match((await bench.run(['task', 'list'])).text, /0\.000000000000001 ETH/)
+  const [host] = await bench.api.client.hosts()
+  assert.ok(host !== undefined)
+  const { address } = await bench.api.info()
+  bench.api.client.hosts = async () => [host, { ...host, host: address, heardMsAgo: null }]
+  const lines = (await bench.run(['hosts', 'list'])).text.trim().split('\n')
+  assert.match(lines.at(-1) ?? '', new RegExp(`^${address} +- +- +- +- +this host +yes$`))
 })
