@@ -1,7 +1,7 @@
 /** A task's output as the command line shows it: text where it is UTF-8, else base64 in JSON and a hint on a terminal. */
 import { isUtf8 } from 'node:buffer'
 import { createWriteStream } from 'node:fs'
-import { rename, rm, stat } from 'node:fs/promises'
+import { open, rename, rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -26,10 +26,11 @@ export function textOfOutput(output: Output): string {
   return `${size(Buffer.from(output.base64, 'base64').length)} of binary data`
 }
 
-export async function inJson(output: Bytes, bytes: number): Promise<string | { base64: string }> {
+/** The output of a job that is done and paid; `job` names it where it does not fit. */
+export async function inJson(output: Bytes, bytes: number, job: string): Promise<string | { base64: string }> {
   if (bytes > MAX_IN_JSON_BYTES) {
     throw new MecaError('too_large', `The output has ${size(bytes)}, too much for a JSON document`, {
-      cure: 'give --out FILE',
+      cure: `the job is done; write its output to a file: ${resultOf(job)}`,
     })
   }
   return asJson(await collect(output))
@@ -50,15 +51,20 @@ export async function toStdout({ output, world }: Context, bytes: Bytes): Promis
   stdout.write(text.endsWith('\n') ? text : `${text}\n`)
 }
 
-/** Whole or not at all. `-` is not a file: it stands for stdout. Resolves to where it was written. */
-export async function toFile(output: Bytes, out: string): Promise<string> {
-  const path = resolve(out)
-  const isFolder = await stat(path).then(
-    (info) => info.isDirectory(),
-    () => false,
-  ) // a new file, then
-  const file = isFolder ? join(path, 'output') : path
-  const part = `${file}.part`
+/** Throws `bad_input` where `out` cannot be written: to be asked before anything is paid. */
+export async function requireWritable(out: string): Promise<void> {
+  const { file, part } = await placeOf(out)
+  try {
+    await (await open(part, 'w')).close()
+    await rm(part, { force: true })
+  } catch (cause) {
+    throw unwritable(file, cause, 'nothing was sent or paid; give another --out')
+  }
+}
+
+/** Whole or not at all. Resolves to where the output of `job` was written. */
+export async function toFile(output: Bytes, out: string, job: string): Promise<string> {
+  const { file, part } = await placeOf(out)
   try {
     await pipeline(Readable.from(output), createWriteStream(part))
     await rename(part, file)
@@ -67,8 +73,27 @@ export async function toFile(output: Bytes, out: string): Promise<string> {
     await rm(part, { force: true })
     throw cause instanceof MecaError
       ? cause
-      : new MecaError('bad_input', `The file ${file} cannot be written`, { cause, cure: 'give another --out' })
+      : unwritable(file, cause, `the job is done and its output is kept: ${resultOf(job)}`)
   }
+}
+
+/** A folder gets a file `output`; what is under way stands beside it until it is whole. */
+async function placeOf(out: string): Promise<{ file: string; part: string }> {
+  const path = resolve(out)
+  const isFolder = await stat(path).then(
+    (info) => info.isDirectory(),
+    () => false,
+  ) // a new file, then
+  const file = isFolder ? join(path, 'output') : path
+  return { file, part: `${file}.part` }
+}
+
+function unwritable(file: string, cause: unknown, cure: string): MecaError {
+  return new MecaError('bad_input', `The file ${file} cannot be written`, { cause, cure })
+}
+
+function resultOf(job: string): string {
+  return `meca job result ${job} --out FILE`
 }
 
 async function collect(output: Bytes): Promise<Buffer> {

@@ -9,7 +9,7 @@ import type { Context } from './context.ts'
 import { readInput } from './input.ts'
 import { addQuoteFlags, quoteOptions } from './job-flags.ts'
 import type { QuoteFlags } from './job-flags.ts'
-import { inJson, toFile, toStdout } from './output-text.ts'
+import { inJson, requireWritable, toFile, toStdout } from './output-text.ts'
 import { duration } from './render.ts'
 import { examples } from './usage.ts'
 import type { Act } from './usage.ts'
@@ -42,6 +42,7 @@ export function addRun(run: Command, act: Act): void {
 
 function runTask(context: Context, ref: string, flags: RunFlags): Promise<number> {
   return context.withApi(async (api) => {
+    if (flags.out !== undefined && flags.out !== '-') await requireWritable(flags.out)
     const { input } = await readInput(context.world.terminal, flags, context.signal)
     const options: RunOptions = {
       ...(await quoteOptions(flags, api)),
@@ -68,11 +69,11 @@ export async function showResult(
   const bytes = answered ? await api.client.output(result.job) : undefined
   const where = out === '-' ? undefined : out
   if (bytes !== undefined && where !== undefined) {
-    const outputFile = await toFile(bytes, where)
+    const outputFile = await toFile(bytes, where, result.job)
     output.result({ json: { ...result, outputFile }, text: '', id: outputFile })
   } else if (output.json) {
     output.result({
-      json: bytes === undefined ? result : { ...result, output: await inJson(bytes, result.outputBytes) },
+      json: bytes === undefined ? result : { ...result, output: await inJson(bytes, result.outputBytes, result.job) },
       text: '',
     })
   } else if (bytes !== undefined) {

@@ -1,5 +1,6 @@
 /** `meca run`: bytes in, bytes out, the price told, and an exit code that says how it ended. */
 import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -220,4 +221,35 @@ test('the next step names the same home, and is a command that exists', async (t
   const [, next = ''] = /next: meca (.*)/.exec(stderr) ?? []
   assert.equal(next, `job show j-1 --home ${bench.home}`)
   assert.equal((await bench.run(next.split(' '))).exit, 0)
+})
+
+for (const out of ['/no/such/folder/answer', '/dev/null/answer']) {
+  test(`--out ${out} is refused before anything is sent or paid`, async (t) => {
+    const bench = makeBench(t)
+    const { exit, stderr } = await bench.run(['run', CID, '--data', 'x', '--out', out])
+    assert.equal(exit, 2)
+    assert.match(stderr, /do: {2}nothing was sent or paid; give another --out/)
+    assert.equal(bench.calls.filter(({ name }) => name === 'run').length, 0)
+  })
+}
+
+test('an --out that fails after the job names the job, whose output is kept', async (t) => {
+  const bench = makeBench(t)
+  const folder = join(bench.home, 'gone')
+  mkdirSync(folder)
+  const run = bench.api.client.run.bind(bench.api.client)
+  bench.api.client.run = (...args) => {
+    rmSync(folder, { recursive: true })
+    return run(...args)
+  }
+  const argv = ['run', CID, '--data', 'x', '--id', 'paid-1', '--out', join(folder, 'answer')]
+  const { exit, stderr } = await bench.run(argv)
+  assert.equal(exit, 2)
+  assert.match(stderr, /do: {2}the job is done and its output is kept: meca job result paid-1 --out FILE/)
+})
+
+test('no half file is left where --out was tried', async (t) => {
+  const bench = makeBench(t, { failure: new MecaError('no_host', 'nobody') })
+  await bench.run(['run', CID, '--data', 'x', '--out', join(bench.home, 'answer')])
+  assert.ok(!existsSync(join(bench.home, 'answer')) && !existsSync(join(bench.home, 'answer.part')))
 })
