@@ -179,9 +179,18 @@ function explain(keys: readonly string[], layers: readonly Layer[]): Explained[]
     const [first, ...hidden] = layers
       .filter(({ values }) => values.has(key))
       .map((layer) => check(key, layer))
-      .map(({ origin, value }) => ({ origin, value: SECRETS.has(key) && value !== undefined ? '[hidden]' : value }))
+      .map(({ origin, value }) => ({ origin, value: SECRETS.has(key) ? hide(value) : value }))
     return { key, value: first?.value, origin: first?.origin ?? '', hidden }
   })
+}
+
+/** Of an address, the host may be seen; a key may stand before it, in its path or in its query. */
+function hide(value: unknown): unknown {
+  if (value === undefined) return undefined
+  if (typeof value !== 'string' || !URL.canParse(value)) return '[hidden]'
+  const { protocol, username, password, host, pathname, search, hash } = new URL(value)
+  const before = username + password === '' ? '' : '[hidden]@'
+  return `${protocol}//${before}${host}${pathname + search + hash === '/' ? '' : '/[hidden]'}`
 }
 
 /** Relative to the file that says it; `~` is the user's own folder. */

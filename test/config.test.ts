@@ -130,6 +130,11 @@ test('a password comes from a variable or a file; no secret shows in explain or 
   )
   const loaded = loadConfig({ ...at, env: { MECA_CHAIN_RPC: 'https://x/hunter2' } })
   assert.equal(loaded.config.chain.rpc, 'https://x/hunter2')
+  const shown = (url: string) => loadConfig({ ...at, env: { MECA_CHAIN_RPC: url } }).explain('chain.rpc')[0]?.value
+  assert.equal(shown('https://x:8545/v3/hunter2?k=hunter2'), 'https://x:8545/[hidden]')
+  assert.equal(shown('https://x/?k=hunter2'), 'https://x/[hidden]')
+  assert.equal(shown('http://a:hunter2@x'), 'http://[hidden]@x')
+  assert.equal(shown('http://127.0.0.1:8545'), 'http://127.0.0.1:8545')
   assert.ok(!JSON.stringify(loaded.explain().map((e) => String(e.value))).includes('hunter2'))
   assert.throws(
     () => loadConfig({ ...at, env: { MECA_CHAIN_RPC: 'hunter2' } }),
