@@ -33,12 +33,22 @@ const doors: Doors = {
     return loadConfig(sources)
   },
   async openNode(loaded, { role, daemon }, signal) {
+    const { requireWallet } = await import('./wiring/keys.ts')
+    if (!daemon) await requireWallet(loaded.config.home)
     const [{ openNode }, log] = await Promise.all([import('./node.ts'), logOf(loaded, daemon)])
     return openNode(loaded, role, log, signal)
   },
   async openBench(loaded) {
     const { openBench } = await import('./wiring/bench.ts')
     return openBench(loaded.config)
+  },
+  async checkUp({ config }, signal) {
+    const { checkUp } = await import('./wiring/check-up.ts')
+    return checkUp(config, signal)
+  },
+  async walletAddress({ config }) {
+    const { walletAddress } = await import('./wiring/keys.ts')
+    return walletAddress(config.home)
   },
   async connect(endpoint, signal) {
     const { connect } = await import('./http/client.ts')

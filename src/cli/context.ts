@@ -6,6 +6,7 @@ import type { HostApi, NodeApi, TokenInfo } from '../role/api.ts'
 import { askPassword, confirm } from './ask.ts'
 import { daemonOf, loadSettings, useThenClose } from './home-node.ts'
 import { makeOutput } from './output.ts'
+import type { Closable } from './home-node.ts'
 import type { Output } from './output.ts'
 import { makeMeter, readMode } from './progress.ts'
 import type { Meter } from './progress.ts'
@@ -35,6 +36,8 @@ export type Context = {
   /** A new secret, asked for twice. */
   newPassword(): Promise<string>
   confirm(question: string): Promise<void>
+  /** This home's daemon; undefined where none answers. */
+  daemon(): Promise<Closable<NodeApi> | undefined>
   /** The node of this home: its daemon's where one runs, else opened for the time of `work`. */
   withApi<T>(work: (api: NodeApi) => Promise<T>): Promise<T>
   /** Checks and tries task folders; needs neither wallet nor chain. */
@@ -74,9 +77,9 @@ export function makeContext(world: World, options: GlobalOptions): Context {
       return doors.openNode({ ...loaded, secrets: { password } }, opening, signal)
     }
   }
+  const daemon = async () => daemonOf(world, await settings(), secrets, signal)
   const withApi: Context['withApi'] = async (work) => {
-    const daemon = await daemonOf(world, await settings(), secrets, signal)
-    const node = daemon ?? (await openNode({ role: 'node', daemon: false }))
+    const node = (await daemon()) ?? (await openNode({ role: 'node', daemon: false }))
     return useThenClose(node, work, signal)
   }
   return {
@@ -85,6 +88,7 @@ export function makeContext(world: World, options: GlobalOptions): Context {
     signal,
     settings,
     openNode,
+    daemon,
     withApi,
     newPassword: async () => {
       const { password } = (await settings()).secrets
@@ -102,7 +106,7 @@ export function makeContext(world: World, options: GlobalOptions): Context {
     },
     async withHost(work) {
       const { config } = await settings()
-      const node = await daemonOf(world, await settings(), secrets, signal)
+      const node = await daemon()
       if (node === undefined) throw noHost(config.home)
       const ask = (api: NodeApi) => {
         if (api.host === undefined) throw noHost(config.home)

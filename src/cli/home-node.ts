@@ -29,7 +29,7 @@ export async function loadSettings(world: World, options: GlobalOptions, secrets
 }
 
 type OpenNode = Closable<NodeApi>
-type Closable<Api> = { api: Api; close(): unknown }
+export type Closable<Api> = { api: Api; close(): unknown }
 
 /** Undefined where no daemon answers. */
 export async function daemonOf(

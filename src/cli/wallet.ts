@@ -1,5 +1,7 @@
 /** `meca wallet`: the keys of this node and what they hold. */
 import type { Command } from 'commander'
+import { asMecaError } from '../core/errors.ts'
+import type { Hex } from '../core/units.ts'
 import { money } from './amounts.ts'
 import type { Context } from './context.ts'
 import { table } from './render.ts'
@@ -28,7 +30,31 @@ async function createWallet(context: Context, { keepPassword }: { keepPassword?:
   context.output.say(`the key is in ${made.home}; without its password nobody can use it, you neither`)
 }
 
-function showWallet(context: Context): Promise<void> {
+/** Whose wallet it is needs neither password nor chain; what it holds does. */
+async function showWallet(context: Context): Promise<void> {
+  if ((await context.daemon()) === undefined) {
+    const loaded = await context.settings()
+    const address = await context.world.doors.walletAddress(loaded)
+    const { rpc, deployment } = loaded.config.chain
+    if (address !== undefined && (rpc === undefined || deployment === undefined))
+      return showAddress(context, address, 'chain.rpc and chain.deployment are not set')
+    if (address !== undefined)
+      return showBalances(context).catch((error: unknown) => orAddress(context, address, error))
+  }
+  return showBalances(context)
+}
+
+function orAddress(context: Context, address: Hex, error: unknown): void {
+  const { code, message } = asMecaError(error)
+  if (code !== 'would_ask' && code !== 'chain_unreachable') throw error
+  showAddress(context, address, code === 'would_ask' ? 'the wallet is locked; set MECA_PASSWORD_FILE' : message)
+}
+
+function showAddress({ output }: Context, address: Hex, why: string): void {
+  output.result({ json: { address, balances: null, why }, id: address, text: `${address}\nbalances unknown: ${why}` })
+}
+
+function showBalances(context: Context): Promise<void> {
   return context.withApi(async (api) => {
     const info = await api.money.wallet(context.signal)
     const rows = info.balances.map(({ token, wallet, credit, locked }) => [

@@ -8,7 +8,7 @@ import type { Hex } from '../core/units.ts'
 import type { RemoteNode } from '../http/client.ts'
 import type { Endpoint } from '../http/request.ts'
 import type { RunningServer, ServerOptions } from '../http/server.ts'
-import type { DeveloperApi, NodeApi } from '../role/api.ts'
+import type { DeveloperApi, DoctorReport, NodeApi } from '../role/api.ts'
 import type { Devnet, DevnetOptions } from '../wiring/devnet.ts'
 
 export type Terminal = {
@@ -30,6 +30,10 @@ export type Doors = {
   openNode(loaded: Loaded, options: OpenOptions, signal: AbortSignal): Promise<RunningNode>
   /** The developer's bench: needs an engine, and neither wallet nor chain. */
   openBench(loaded: Loaded): Promise<Bench>
+  /** What can be examined without a node: no wallet, no password and no chain has to be there. */
+  checkUp(loaded: Loaded, signal: AbortSignal): Promise<DoctorReport>
+  /** Whose wallet this home has, without opening it; undefined where there is none. */
+  walletAddress(loaded: Loaded): Promise<Hex | undefined>
   connect(endpoint: Endpoint, signal: AbortSignal): Promise<RemoteNode>
   startServer(options: Omit<ServerOptions, 'log'>, loaded: Loaded, signal: AbortSignal): Promise<RunningServer>
   /** `keep` leaves the password beside the key, for daemons that nobody types for. */

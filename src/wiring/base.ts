@@ -156,7 +156,8 @@ const zDeployment: z.ZodType<Deployment> = z
   })
   .transform(({ token, ...rest }) => ({ ...rest, ...(token === undefined ? {} : { token }) }))
 
-async function readDeployment(config: Config): Promise<Deployment> {
+/** Throws `bad_config` where it is not set, not there, or something else. */
+export async function readDeployment(config: Config): Promise<Deployment> {
   const file = config.chain.deployment
   if (file === undefined) {
     throw new MecaError('bad_config', 'chain.deployment is not set: which contracts does this node work with?', {
@@ -179,7 +180,7 @@ async function readDeployment(config: Config): Promise<Deployment> {
   }
 }
 
-function requireRpc(config: Config): string {
+export function requireRpc(config: Config): string {
   if (config.chain.rpc !== undefined) return config.chain.rpc
   throw new MecaError('bad_config', 'chain.rpc is not set: no chain can be asked', {
     cure: 'set chain.rpc, or start a market of your own with meca devnet',

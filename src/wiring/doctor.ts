@@ -9,11 +9,14 @@ import type { Base } from './base.ts'
 
 type Finding = DoctorReport['findings'][number]
 
+export type Found = Omit<Finding, 'what' | 'ok'>
+export type Check = [what: string, check: (signal: AbortSignal) => Promise<Found>]
+
 /** Each check on its own; one that hangs is a finding too. */
 const CHECK_TIMEOUT_MS = 5_000
 
-export async function doctor(base: Base, engine: () => Promise<Engine>, signal: AbortSignal): Promise<DoctorReport> {
-  const checks: [string, (signal: AbortSignal) => Promise<Omit<Finding, 'what' | 'ok'>>][] = [
+export function doctor(base: Base, engine: () => Promise<Engine>, signal: AbortSignal): Promise<DoctorReport> {
+  const checks: Check[] = [
     ['engine', async (s) => checkEngine(await engine(), s)],
     ['chain', (s) => checkChain(base, s)],
     ['clock', (s) => checkClock(base, s)],
@@ -23,6 +26,11 @@ export async function doctor(base: Base, engine: () => Promise<Engine>, signal: 
     ['disk', async () => checkDisk(base)],
     ['records', async () => ({ level: 'ok', detail: `${base.store.sequence} entries, every one checked at start` })],
   ]
+  return examine(checks, signal)
+}
+
+/** All of them at once; one that throws is a finding with its cure. */
+export async function examine(checks: readonly Check[], signal: AbortSignal): Promise<DoctorReport> {
   const findings = await Promise.all(
     checks.map(async ([what, check]): Promise<Finding> => {
       try {
@@ -37,9 +45,7 @@ export async function doctor(base: Base, engine: () => Promise<Engine>, signal: 
   return { ok: findings.every(({ ok }) => ok), findings }
 }
 
-type Found = Omit<Finding, 'what' | 'ok'>
-
-async function checkEngine(engine: Engine, signal: AbortSignal): Promise<Found> {
+export async function checkEngine(engine: Engine, signal: AbortSignal): Promise<Found> {
   const { version, runtimes, cpuMillis } = await engine.probe(signal)
   return { level: 'ok', detail: `${engine.name} ${version}, ${cpuMillis / 1000} CPUs, runtimes ${runtimes.join(', ')}` }
 }
@@ -92,15 +98,15 @@ async function checkBalance(base: Base, signal: AbortSignal): Promise<Found> {
   }
 }
 
-async function checkDisk({ home, config, blobs }: Base): Promise<Found> {
-  const free = await home.freeBytes()
-  const detail = `${gib(free)} GiB free, ${gib(blobs.usedBytes)} GiB of ${gib(config.limits.blobBytes)} used for inputs and outputs`
-  if (free > config.limits.freeBytes) return { level: 'ok', detail }
-  return {
-    level: 'error',
-    detail,
-    cure: `free some space: no new work is taken under ${gib(config.limits.freeBytes)} GiB`,
-  }
+async function checkDisk({ home, config: { limits }, blobs }: Base): Promise<Found> {
+  const used = `${gib(blobs.usedBytes)} GiB of ${gib(limits.blobBytes)} used for inputs and outputs`
+  return spaceFound(await home.freeBytes(), limits.freeBytes, used)
+}
+
+export function spaceFound(freeBytes: number, floorBytes: number, more: string): Found {
+  const detail = `${gib(freeBytes)} GiB free, ${more}`
+  if (freeBytes > floorBytes) return { level: 'ok', detail }
+  return { level: 'error', detail, cure: `free some space: no new work is taken under ${gib(floorBytes)} GiB` }
 }
 
 function gib(bytes: number): string {

@@ -5,6 +5,8 @@ import { createKeystore, openKeystore } from '../chain/keystore.ts'
 import { MecaError } from '../core/errors.ts'
 import { makeSigner } from '../core/signature.ts'
 import type { Signer } from '../core/signature.ts'
+import type { Hex } from '../core/units.ts'
+import { hasCode } from '../store/files.ts'
 import type { Home } from '../store/home.ts'
 import { createSecret, readSecret } from '../store/secrets.ts'
 
@@ -12,15 +14,37 @@ import { createSecret, readSecret } from '../store/secrets.ts'
 const PASSWORD_FILE = 'password'
 const WALLET_FILE = 'wallet.json'
 
+/** Whose wallet a folder holds, read without its password; undefined where there is none. Makes nothing. */
+export async function walletAddress(homeFolder: string): Promise<Hex | undefined> {
+  const file = join(homeFolder, 'keys', WALLET_FILE)
+  const json = await readSecret(file).catch((error: unknown) => {
+    if (hasCode(error, 'ENOTDIR')) return undefined
+    throw error
+  })
+  if (json === undefined) return undefined
+  const address = /"address"\s*:\s*"(?:0x)?([0-9a-fA-F]{40})"/.exec(json)?.[1]
+  if (address !== undefined) return `0x${address.toLowerCase()}`
+  throw new MecaError('bad_input', `${file} does not say whose key it is`, {
+    cure: 'put a keystore (JSON v3) with its address there',
+  })
+}
+
+/** For commands that make no home: a mistyped --home must not become one. Throws `not_found`. */
+export async function requireWallet(homeFolder: string): Promise<void> {
+  if ((await walletAddress(homeFolder)) === undefined) throw noWallet(homeFolder)
+}
+
+function noWallet(homeFolder: string): MecaError {
+  return new MecaError('not_found', `There is no wallet in ${homeFolder}`, {
+    cure: `make one with meca wallet create --home ${homeFolder}, or correct --home`,
+  })
+}
+
 /** Throws `not_found` where there is no wallet, `would_ask` where nothing says its password, `unauthorized`. */
 export async function openWalletKey(home: Home, password: string | undefined): Promise<Signer> {
   const file = join(home.paths.keys, WALLET_FILE)
   const json = await readSecret(file)
-  if (json === undefined) {
-    throw new MecaError('not_found', `There is no wallet in ${home.folder}`, {
-      cure: 'make one with meca wallet create',
-    })
-  }
+  if (json === undefined) throw noWallet(home.folder)
   return makeSigner(await openKeystore(json, await passwordFor(home, password)))
 }
 

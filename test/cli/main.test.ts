@@ -1,7 +1,7 @@
 /** The program itself, as a process: quick help, exit codes, pipes, and the real doors that need no chain. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -81,11 +81,46 @@ test('a node without a market says what to set', async (t) => {
   const env = { MECA_PASSWORD: 'not a flag', MECA_HOME: join(folder, 'home') }
   const before = await meca(folder, ['job', 'list'], { env })
   assert.equal(before.code, 3)
-  assert.match(before.stderr, /do: {2}make one with meca wallet create/)
+  assert.match(before.stderr, /do: {2}make one with meca wallet create --home /)
+  assert.ok(!existsSync(env.MECA_HOME), 'a mistyped home is not made')
   await meca(folder, ['wallet', 'create'], { env })
   const after = await meca(folder, ['job', 'list'], { env })
   assert.equal(after.code, 2)
   assert.match(after.stderr, /chain\.deployment is not set[^]*do: {2}.*meca devnet/)
+})
+
+type Finding = { what: string; level: string; cure?: string }
+
+test('the doctor examines a machine that has nothing, makes nothing, and names each cure', async (t) => {
+  const folder = folderOf(t)
+  const env = { MECA_HOME: join(folder, 'home'), DOCKER_HOST: 'unix:///nowhere/docker.sock' }
+  const { code, stdout } = await meca(folder, ['doctor', '--json'], { env })
+  const { ok, findings } = JSON.parse(stdout) as { ok: boolean; findings: Finding[] }
+  assert.equal(ok, false)
+  assert.equal(code, 2, 'the first error is the wallet')
+  const errors = findings.filter(({ level }) => level === 'error')
+  assert.deepEqual(
+    errors.map(({ what }) => what),
+    ['wallet', 'engine', 'market', 'chain'],
+  )
+  for (const { what, cure } of errors) assert.notEqual(cure, undefined, what)
+  assert.ok(!existsSync(env.MECA_HOME))
+})
+
+test('without password and chain a wallet still says whose it is', async (t) => {
+  const folder = folderOf(t)
+  const home = ['--home', join(folder, 'home')]
+  const made = await meca(folder, ['wallet', 'create', ...home, '-q'], { env: { MECA_PASSWORD: 'not a flag' } })
+  const address = made.stdout.trim()
+  const plain = await meca(folder, ['wallet', 'show', ...home])
+  assert.equal(plain.code, 0, plain.stderr)
+  assert.equal(plain.stdout, `${address}\nbalances unknown: chain.rpc and chain.deployment are not set\n`)
+  const env = { MECA_CHAIN_RPC: 'http://127.0.0.1:1', MECA_CHAIN_DEPLOYMENT: join(folder, 'none.json') }
+  const locked = await meca(folder, ['wallet', 'show', ...home, '--json'], { env })
+  assert.equal(locked.code, 0, locked.stderr)
+  const told = JSON.parse(locked.stdout) as { address: string; balances: null; why: string }
+  assert.deepEqual({ ...told, why: '' }, { address, balances: null, why: '' })
+  assert.match(told.why, /is locked/)
 })
 
 test('settings tell where they come from, and a reader that has seen enough is no failure', async (t) => {
@@ -94,6 +129,7 @@ test('settings tell where they come from, and a reader that has seen enough is n
   const one = await meca(folder, ['config', 'explain', 'chain.rpc', '--json'], { env })
   assert.deepEqual((JSON.parse(one.stdout) as { origin: string; value: string }[])[0]?.origin, 'MECA_CHAIN_RPC')
   assert.doesNotMatch(one.stdout, /user:key/)
+  assert.match(one.stdout, /"http:\/\/\[hidden\]@127\.0\.0\.1:1"/)
   assert.equal((await meca(folder, ['config', 'explain'], { readLines: 1 })).code, 0)
   assert.equal((await meca(folder, ['config', 'explain', 'chain.rcp'])).code, 2)
 })
@@ -113,6 +149,7 @@ test('a task to start from is a copy of a working one, and no folder is written 
       'example_output.bin',
     ])
       assert.ok(files.includes(file), `${template}: ${file}`)
+    assert.equal(readFileSync(join(folder, template, 'name.txt'), 'utf8'), `${template}\n`, 'named after its folder')
   }
   const again = await meca(folder, ['task', 'init', 'node'])
   assert.equal(again.code, 2)

@@ -48,6 +48,8 @@ export function makeBench(t: TestContext, knobs: Partial<Knobs> & { locked?: boo
       return { api: node.api, close: async () => undefined }
     },
     openBench: async () => ({ api: node.api.developer, close: async () => undefined }),
+    checkUp: async () => ({ ok: true, findings: [] }),
+    walletAddress: async () => undefined,
     connect,
     startServer: (options, _loaded, signal) => startServer({ ...options, log: { error: () => undefined } }, signal),
     createWallet: async (folder, password) => {
