@@ -50,6 +50,8 @@ const MAX_IMAGE_BYTES = 20 * 2 ** 30
 const KEPT_MEMORY_BYTES = 2 ** 30
 const QUOTE_TTL_MS = 60_000
 const SPACE_MS = 1_000
+/** The Hosts contract's cap on an entry's text, in bytes; addresses are ASCII. */
+const MAX_METADATA = 512
 
 export async function openHost(
   base: Base,
@@ -370,7 +372,7 @@ function pick(header: unknown): unknown {
 /** On chain once, and again when the address or identity changed: clients look there for hosts they never heard. */
 async function register({ hosts, wallet, signer, peer, config, signal, log }: Base): Promise<void> {
   const entry = await hosts.get(signer.address, signal)
-  const metadata = config.p2p.announce.join(' ').slice(0, 512)
+  const metadata = fitting(config.p2p.announce.length > 0 ? config.p2p.announce : peer.addrs())
   const payee = config.host.payout ?? signer.address
   if (entry === undefined) {
     await hosts.register(wallet, { payee, peerId: peer.peerId, metadata, bondWei: 0n }, signal)
@@ -378,4 +380,11 @@ async function register({ hosts, wallet, signer, peer, config, signal, log }: Ba
   } else if (entry.peerId !== peer.peerId || entry.metadata !== metadata) {
     await hosts.update(wallet, peer.peerId, metadata, signal)
   }
+}
+
+/** As many whole addresses as the contract takes. */
+function fitting(addresses: readonly string[]): string {
+  const kept: string[] = []
+  for (const address of addresses) if ([...kept, address].join(' ').length <= MAX_METADATA) kept.push(address)
+  return kept.join(' ')
 }
