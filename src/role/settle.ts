@@ -49,11 +49,12 @@ export class Settler {
   readonly #c: SettleComponents
   #timer: NodeJS.Timeout | undefined
   #turn: Promise<unknown> = Promise.resolve()
-  #lastClaimAt: number
+  /** When the highest vouchers were last claimed where exact ones were missing. */
+  #lastLateAt: number
 
   constructor(c: SettleComponents) {
     this.#c = c
-    this.#lastClaimAt = c.wallNow()
+    this.#lastLateAt = c.wallNow()
   }
 
   start(): void {
@@ -86,9 +87,11 @@ export class Settler {
     const channels = await Promise.all(this.#live().map((channel) => this.#refresh(channel)))
     const closing = channels.filter((c) => c.state === 'closing' && c.closesAt > 0)
     const pending = channels.map((c) => this.pendingOn(c.channelId)).reduce((a, b) => a + b, 0n)
-    const late = this.#c.wallNow() - this.#lastClaimAt >= this.#c.claimEveryMs
+    const late = this.#c.wallNow() - this.#lastLateAt >= this.#c.claimEveryMs
     const due = pending > 0n && (pending >= this.#c.claimThreshold || late)
     if (due || closing.length > 0) await this.#collect(due ? channels : closing, late)
+    // Not at every claim: a client that never says what it owes exactly must not be put off by the claims on others.
+    if (due && late) this.#lastLateAt = this.#c.wallNow()
   }
 
   /** What was billed on a channel and is not collected. */
@@ -133,19 +136,16 @@ export class Settler {
   async #collect(channels: readonly ChannelRecord[], late: boolean): Promise<Claimed[]> {
     const done: Claimed[] = []
     for (const [token, ofToken] of Map.groupBy(channels, (c) => c.terms.token)) {
-      const groups = ofToken.flatMap((channel) => this.#groupFor(channel, late) ?? []).slice(0, MAX_ROWS)
-      if (groups.length > 0) done.push(await this.#claimAll(token, groups))
+      for (const groups of inClaims(ofToken.flatMap((channel) => this.#groupFor(channel, late) ?? [])))
+        done.push(await this.#claimAll(token, groups))
     }
-    this.#lastClaimAt = this.#c.wallNow()
     return done
   }
 
   #groupFor(channel: ChannelRecord, late: boolean): ClaimGroup | undefined {
     const urgent = channel.closesAt > 0 || late
     const rows = this.#c.book.rowsOf(channel.channelId).flatMap((row) => voucherToClaim(row, urgent) ?? [])
-    return rows.length === 0 || channel.state === 'closed'
-      ? undefined
-      : { terms: channel.terms, rows: rows.slice(0, MAX_ROWS) }
+    return rows.length === 0 || channel.state === 'closed' ? undefined : { terms: channel.terms, rows }
   }
 
   async #claimAll(token: Hex, groups: readonly ClaimGroup[]): Promise<Claimed> {
@@ -207,6 +207,23 @@ export function voucherToClaim(row: LiveRow, urgent: boolean): ClaimRow | undefi
     return sum(exact.totals) > sum(claimed) ? { taskId, ...exact.totals, signature: exact.signature } : undefined
   }
   return urgent && sum(billed) > sum(claimed) ? { taskId, ...vouched, signature: row.vouchedSignature } : undefined
+}
+
+/** The groups in as many claims as are needed, none with more than `MAX_ROWS` rows. */
+export function inClaims(groups: readonly ClaimGroup[]): ClaimGroup[][] {
+  const claims: ClaimGroup[][] = []
+  let room = 0
+  for (const { terms, rows } of groups) {
+    for (let at = 0; at < rows.length;) {
+      if (room === 0) claims.push([])
+      if (room === 0) room = MAX_ROWS
+      const part = rows.slice(at, at + room)
+      claims.at(-1)?.push({ terms, rows: part })
+      at += part.length
+      room -= part.length
+    }
+  }
+  return claims
 }
 
 function sameState(a: ChannelRecord, b: ChannelRecord): boolean {
