@@ -9,7 +9,6 @@ import {LowLevelCall} from "@openzeppelin/contracts/utils/LowLevelCall.sol";
 import {Multicall} from "@openzeppelin/contracts/utils/Multicall.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {IChannels} from "./interfaces/IChannels.sol";
 import {IHosts} from "./interfaces/IHosts.sol";
@@ -89,7 +88,7 @@ contract Channels is IChannels, EIP712, ReentrancyGuardTransient, Multicall {
     /// @inheritdoc IChannels
     function claimVouchers(Group[] calldata groups, Typed.Row[] calldata rows) external {
         Outcome[] memory untold;
-        _claim(groups, rows, untold);
+        _claim(groups, rows, _noAuthorities(), untold);
     }
 
     /// @inheritdoc IChannels
@@ -98,7 +97,17 @@ contract Channels is IChannels, EIP712, ReentrancyGuardTransient, Multicall {
         Typed.Row[] calldata rows
     ) external returns (Outcome[] memory outcomes) {
         outcomes = new Outcome[](rows.length);
-        _claim(groups, rows, outcomes);
+        _claim(groups, rows, _noAuthorities(), outcomes);
+    }
+
+    /// @inheritdoc IChannels
+    function claimVouchersAs(
+        Group[] calldata groups,
+        Typed.Row[] calldata rows,
+        Typed.Signature[] calldata authorities
+    ) external returns (Outcome[] memory outcomes) {
+        outcomes = new Outcome[](rows.length);
+        _claim(groups, rows, authorities, outcomes);
     }
 
     /// @inheritdoc IChannels
@@ -131,7 +140,7 @@ contract Channels is IChannels, EIP712, ReentrancyGuardTransient, Multicall {
         bytes32 id = channelId(terms);
         Channel storage state = _live(id);
         if (state.claimed < claimed) revert ClaimFirst(state.claimed, claimed);
-        _requireSigned(Typed.hashRelease(id, claimed), hostSignature, terms.host);
+        if (msg.sender != terms.host) _requireSigned(Typed.hashRelease(id, claimed), hostSignature, terms.host);
 
         _finish(id, state, terms);
     }
@@ -222,28 +231,75 @@ contract Channels is IChannels, EIP712, ReentrancyGuardTransient, Multicall {
 
     /// @dev Claims channel by channel; tells the outcomes where there is room for them. Nothing here can overflow: what
     /// is paid never exceeds what is left of the deposit, and all credit together never exceeds what came in.
-    function _claim(Group[] calldata groups, Typed.Row[] calldata rows, Outcome[] memory outcomes) private {
+    function _claim(
+        Group[] calldata groups,
+        Typed.Row[] calldata rows,
+        Typed.Signature[] calldata authorities,
+        Outcome[] memory outcomes
+    ) private {
         uint256 next = 0;
         for (uint256 i = 0; i < groups.length; ++i) {
             Group calldata group = groups[i];
-            next = _claimGroup(group.terms, rows, next, group.rows, outcomes);
+            bytes32 id = channelId(group.terms);
+            if (msg.sender == group.terms.host || _mayClaim(id, group.terms.host, authorities, i)) {
+                next = _claimGroup(id, group.terms, rows, next, group.rows, outcomes);
+            } else {
+                next = _skipGroup(id, rows, next, group.rows, outcomes);
+            }
         }
+    }
+
+    /// @dev The host, its payee, or whom the host named. A client signs vouchers itself: were it let in, one of its own
+    /// making would empty the channel, or make the host's stale, ahead of the host's claim.
+    function _mayClaim(
+        bytes32 id,
+        address host,
+        Typed.Signature[] calldata authorities,
+        uint256 index
+    ) private view returns (bool) {
+        if (index < authorities.length && _isSigned(Typed.hashClaimer(id, msg.sender), authorities[index], host)) {
+            return true;
+        }
+        return msg.sender == HOSTS.payeeOf(host);
+    }
+
+    function _noAuthorities() private pure returns (Typed.Signature[] calldata none) {
+        assembly ("memory-safe") {
+            none.offset := 0
+            none.length := 0
+        }
+    }
+
+    /// @dev Returns the index behind the group's last row, as `_claimGroup` does.
+    function _skipGroup(
+        bytes32 id,
+        Typed.Row[] calldata rows,
+        uint256 next,
+        uint256 count,
+        Outcome[] memory outcomes
+    ) private returns (uint256) {
+        for (; count > 0; --count) {
+            Skip skip = _skip(id, rows[next].taskId, Skip.NotHost);
+            if (outcomes.length != 0) outcomes[next] = Outcome(skip, 0, 0);
+            ++next;
+        }
+        return next;
     }
 
     /// @dev Returns the index behind the group's last row.
     function _claimGroup(
+        bytes32 id,
         Typed.Terms calldata terms,
         Typed.Row[] calldata rows,
         uint256 next,
         uint256 count,
         Outcome[] memory outcomes
     ) private returns (uint256) {
-        bytes32 id = channelId(terms);
         Channel storage state = _channels[id];
-        uint256 left = state.closesAt == FINISHED ? 0 : state.deposit - state.claimed;
         uint256 paid = 0;
         uint256 hostPaid = 0;
         unchecked {
+            uint256 left = state.closesAt == FINISHED ? 0 : state.deposit - state.claimed;
             for (; count > 0; --count) {
                 Typed.Row calldata row = rows[next];
                 (Skip skip, uint256 host, uint256 developer) = _claimRow(id, terms, row, left - paid);
@@ -253,8 +309,11 @@ contract Channels is IChannels, EIP712, ReentrancyGuardTransient, Multicall {
                 if (outcomes.length != 0) outcomes[next] = Outcome(skip, uint96(host), uint96(developer));
                 ++next;
             }
-            if (paid != 0) state.claimed += uint96(paid);
-            if (hostPaid != 0) _credits[terms.token][terms.host] += hostPaid;
+            // A group that pays only developers writes the host's credit as it was; asking would cost every claim.
+            if (paid != 0) {
+                state.claimed += uint96(paid);
+                _credits[terms.token][terms.host] += hostPaid;
+            }
         }
         return next;
     }
@@ -275,7 +334,8 @@ contract Channels is IChannels, EIP712, ReentrancyGuardTransient, Multicall {
             (host, developer) = (row.hostAmount, row.developerAmount);
             if (jobs < lane_.jobs || host < hostPaid || developer < developerPaid) return (Skip.Stale, 0, 0);
             (host, developer) = (host - hostPaid, developer - developerPaid);
-            if (host + developer == 0) return (Skip.Stale, 0, 0);
+            uint256 due = host + developer;
+            if (due == 0) return (Skip.Stale, 0, 0);
             if (!_isSigned(Typed.hashVoucher(id, row), row.signature, terms.signer)) return (Skip.BadSignature, 0, 0);
             Till storage till = _tills[terms.token][row.taskId];
             (uint256 fee, uint256 credited) = (till.fee, till.credit);
@@ -286,12 +346,13 @@ contract Channels is IChannels, EIP712, ReentrancyGuardTransient, Multicall {
             }
             if (developer + developerPaid < jobs * fee) return (Skip.FeeMissing, 0, 0);
 
-            if (host + developer > left) {
+            if (due > left) {
                 // Rounded up for the developer, so that many small claims cannot round its share away.
-                developer = (left * developer + host + developer - 1) / (host + developer);
+                developer = (left * developer + due - 1) / due;
                 host = left - developer;
             }
-            if (developer != 0) till.credit = uint128(credited + developer);
+            // Written also where nothing is added, which is rare: asking first would cost every claim.
+            till.credit = uint128(credited + developer);
             lane_.jobs = uint64(jobs);
             lane_.hostAmount = uint96(hostPaid + host);
             lane_.developerAmount = uint96(developerPaid + developer);

@@ -53,6 +53,7 @@ library Typed {
     bytes32 internal constant VOUCHER =
         keccak256("Voucher(bytes32 channelId,bytes32 taskId,uint64 jobs,uint96 hostAmount,uint96 developerAmount)");
     bytes32 internal constant RELEASE = keccak256("Release(bytes32 channelId,uint96 claimed)");
+    bytes32 internal constant CLAIMER = keccak256("Claimer(bytes32 channelId,address claimer)");
     bytes32 internal constant RECEIPT =
         keccak256(
             "Receipt(bytes32 channelId,bytes32 jobHash,bytes32 taskId,bytes32 inputHash,bytes32 outputHash,uint8 status,uint96 hostAmount,uint96 developerAmount,uint64 startedAt,uint64 endedAt)"
@@ -93,6 +94,10 @@ library Typed {
 
     function hashRelease(bytes32 channelId, uint96 claimed) internal pure returns (bytes32) {
         return keccak256(abi.encode(RELEASE, channelId, claimed));
+    }
+
+    function hashClaimer(bytes32 channelId, address claimer) internal pure returns (bytes32) {
+        return keccak256(abi.encode(CLAIMER, channelId, claimer));
     }
 
     /// @notice The leaf of a receipt in the tree whose root the host signs.

@@ -24,6 +24,7 @@ const TYPES = {
   Open: fields('bytes32 channelId,uint96 amount'),
   Voucher: fields('bytes32 channelId,bytes32 taskId,uint64 jobs,uint96 hostAmount,uint96 developerAmount'),
   Release: fields('bytes32 channelId,uint96 claimed'),
+  Claimer: fields('bytes32 channelId,address claimer'),
   Receipt: fields(
     'bytes32 channelId,bytes32 jobHash,bytes32 taskId,bytes32 inputHash,bytes32 outputHash,uint8 status,' +
       'uint96 hostAmount,uint96 developerAmount,uint64 startedAt,uint64 endedAt',
@@ -89,6 +90,7 @@ function makeCase(index: number) {
     open: signed('Open', { channelId, amount: number('deposit', MAX_AMOUNT) }),
     voucher: signed('Voucher', { channelId, taskId: word('task'), jobs: number('jobs', MAX_COUNT), ...amounts }),
     release: signed('Release', { channelId, claimed: number('claimed', MAX_AMOUNT) }),
+    claimer: signed('Claimer', { channelId, claimer: address('claimer') }),
     receipt: { value: receipt, hash: receiptHash },
     receipts: signed('Receipts', { root: receiptHash }),
     session: {

@@ -6,8 +6,9 @@ import {Typed} from "../Typed.sol";
 /// @title Money that a client has locked for one host
 /// @notice A channel is named by the EIP-712 digest of its terms and is never opened twice. The key named `signer` signs
 /// vouchers; each says what the client owes so far for one task in this channel, to the host and to the task's
-/// developer. Whoever holds vouchers can turn them into credit until the channel is finished; the rest returns to the
-/// client. Credit is drawn by `withdraw`, so that nobody's claim depends on somebody else's account.
+/// developer. The host's side turns vouchers into credit until the channel is finished; the rest returns to the
+/// client. Nobody else may: a client could sign itself a voucher for the whole deposit and claim it ahead of the host's.
+/// Credit is drawn by `withdraw`, so that nobody's claim depends on somebody else's account.
 /// Signatures are plain ECDSA of the key in the terms: 65 bytes, v 27 or 28, low s. A signer therefore cannot take back
 /// what it signed by changing the code of its account.
 interface IChannels {
@@ -27,7 +28,8 @@ interface IChannels {
         BadSignature,
         UnknownTask,
         WrongToken,
-        FeeMissing
+        FeeMissing,
+        NotHost
     }
 
     /// @notice What one row brought, in the order of the rows.
@@ -101,8 +103,8 @@ interface IChannels {
     /// @notice Adds to the deposit, from the caller. Anybody may; no timer is touched, and a finished channel refuses.
     function topUp(Typed.Terms calldata terms, uint96 amount) external payable;
 
-    /// @notice Turns vouchers into credit. Anybody may. A row that cannot be paid is skipped with its reason and harms no
-    /// other. Where the deposit is short, host and developer share what is left in proportion, and the same voucher
+    /// @notice Turns vouchers into credit. Only the channel's host or its payee (see IHosts.payeeOf); the rows of other
+    /// channels are skipped as NotHost. A row that cannot be paid is skipped with its reason and harms no other. Where the deposit is short, host and developer share what is left in proportion, and the same voucher
     /// brings the rest after a top-up. The developer's cumulative amount must cover the cumulative jobs times the fee.
     function claimVouchers(Group[] calldata groups, Typed.Row[] calldata rows) external;
 
@@ -112,6 +114,15 @@ interface IChannels {
         Typed.Row[] calldata rows
     ) external returns (Outcome[] memory outcomes);
 
+    /// @notice As `claimVouchersAndTell`, by somebody whom the hosts named: for each group the host's signature over
+    /// Claimer(channelId, caller). It is good for the channel's whole life and cannot be taken back, so a host signs it only
+    /// for a watchtower that it trusts to claim nothing but the host's own vouchers.
+    function claimVouchersAs(
+        Group[] calldata groups,
+        Typed.Row[] calldata rows,
+        Typed.Signature[] calldata authorities
+    ) external returns (Outcome[] memory outcomes);
+
     /// @notice Starts to close. Only the client. Claims go on until somebody finishes the channel.
     function startClose(Typed.Terms calldata terms) external;
 
@@ -119,7 +130,9 @@ interface IChannels {
     function finishClose(Typed.Terms calldata terms) external;
 
     /// @notice Finishes a channel at once: the host signed Release(channelId, claimed), and at least that was claimed.
-    /// Together with `claimVouchers` and `withdraw` in one `multicall`, host and client end a channel in one transaction.
+    /// A host that calls itself needs no signature, and none is looked at: with `claimVouchers` and `withdraw` in one
+    /// `multicall` it ends a channel for both sides in one transaction. `claimed` then keeps it from releasing a channel
+    /// whose rows were skipped.
     function release(Typed.Terms calldata terms, uint96 claimed, Typed.Signature calldata hostSignature) external;
 
     /// @notice Sends an account's credit to its payee (see IHosts.payeeOf). Anybody may.

@@ -41,9 +41,13 @@ const SKIPS = [
   'unknown_task',
   'wrong_token',
   'fee_missing',
+  'not_host',
 ] as const
 
-/** `none`: the row was, or would be, paid. `wrong_token`: the task's fee is in another token than the channel. */
+/**
+ * `none`: the row was, or would be, paid. `wrong_token`: the task's fee is in another token than the channel. `not_host`:
+ * the caller is neither the channel's host nor its payee.
+ */
 export type Skip = (typeof SKIPS)[number]
 export type ClaimOutcome = { channelId: Hex; taskId: Hex; skip: Skip; hostPaid: bigint; developerPaid: bigint }
 
@@ -124,11 +128,12 @@ export class Channels {
     return wallet.send({ to: this.#address, data, value }, `top up channel ${this.idOf(terms)}`, signal)
   }
 
-  /** What `claim` would bring if it were in the next block; costs nothing. */
-  async dryClaim(groups: readonly ClaimGroup[], signal: AbortSignal): Promise<ClaimOutcome[]> {
+  /** What `claim` by `from` would bring if it were in the next block; costs nothing. */
+  async dryClaim(groups: readonly ClaimGroup[], from: Hex, signal: AbortSignal): Promise<ClaimOutcome[]> {
     requireRows(groups)
     const data = codec.encode('claimVouchersAndTell', toClaim(groups))
-    const outcomes = codec.decode('claimVouchersAndTell', await this.#chain.call({ to: this.#address, data }, signal))
+    const answer = await this.#chain.call({ to: this.#address, data, from }, signal)
+    const outcomes = codec.decode('claimVouchersAndTell', answer)
     const rows = groups.flatMap(({ terms, rows }) =>
       rows.map(({ taskId }) => ({ channelId: this.idOf(terms), taskId })),
     )
@@ -139,7 +144,8 @@ export class Channels {
   }
 
   /**
-   * Claims those rows that would be paid; the others are only reported. `paid` is what the chain says it paid; no
+   * Claims those rows that would be paid; the others are only reported. The wallet is the host or its payee: a claim by
+   * anybody else pays nothing. `paid` is what the chain says it paid; no
    * transaction is sent where nothing would be.
    */
   async claim(
@@ -147,7 +153,7 @@ export class Channels {
     groups: readonly ClaimGroup[],
     signal: AbortSignal,
   ): Promise<{ receipt: TxReceipt | undefined; paid: ClaimOutcome[]; skipped: ClaimOutcome[] }> {
-    const outcomes = await this.dryClaim(groups, signal)
+    const outcomes = await this.dryClaim(groups, wallet.address, signal)
     const skipped = outcomes.filter((outcome) => outcome.skip !== 'none')
     const worthy = keepRows(groups, (i) => outcomes[i]?.skip === 'none')
     if (worthy.length === 0) return { receipt: undefined, paid: [], skipped }
@@ -162,7 +168,7 @@ export class Channels {
 
   /**
    * Claims in one token, and brings the hosts' credit and, where named, developers' fees out in the same transaction,
-   * which saves a third of the gas. Undone as a whole where a payee does not take its money; then go step by step.
+   * which saves a third of the gas. The wallet is the host or its payee. Undone as a whole where a payee does not take its money; then go step by step.
    */
   async collect(
     wallet: Wallet,
@@ -223,25 +229,26 @@ export class Channels {
   }
 
   /**
-   * Ends a channel in one transaction: last vouchers in, channel released and, where `payOut` says so, the host's credit
-   * and the named developers' fees out. Undone as a whole where one step fails; then take the steps one by one.
+   * Ends a channel in one transaction, by the host, whose own call needs no signature: last vouchers in, channel released
+   * and, where `payOut` says so, the host's credit and the named developers' fees out. Undone as a whole where one step
+   * fails, also where less than `claimed` was claimed by then; then take the steps one by one.
    */
   async end(
-    wallet: Wallet,
+    host: Wallet,
     group: ClaimGroup,
-    release: { claimed: bigint; hostSignature: Hex },
+    claimed: bigint,
     payOut: { host: boolean; developers: readonly FeesOf[] },
     signal: AbortSignal,
   ): Promise<{ receipt: TxReceipt; paid: ClaimOutcome[] }> {
     const { terms } = group
     const calls = [
       codec.encode('claimVouchers', toClaim([group])),
-      codec.encode('release', [toTerms(terms), release.claimed, splitSignature(release.hostSignature)]),
+      codec.encode('release', [toTerms(terms), claimed, NO_SIGNATURE]),
       ...(payOut.host ? [codec.encode('withdraw', [terms.token, terms.host])] : []),
       ...payOut.developers.map((d) => codec.encode('withdrawTasks', [terms.token, d.payee, [...d.taskIds]])),
     ]
     const data = codec.encode('multicall', [calls])
-    const receipt = await wallet.send({ to: this.#address, data }, `end channel ${this.idOf(terms)}`, signal)
+    const receipt = await host.send({ to: this.#address, data }, `end channel ${this.idOf(terms)}`, signal)
     return { receipt, paid: this.#paidIn(receipt) }
   }
 
@@ -265,6 +272,9 @@ export class Channels {
 }
 
 const FINISHED = 2n ** 64n - 1n
+/** Where the contract looks at none; zeros are the cheapest bytes. */
+const ZERO_WORD: Hex = `0x${'00'.repeat(32)}`
+const NO_SIGNATURE = { r: ZERO_WORD, s: ZERO_WORD, v: 0 } as const
 
 function toTerms({ closeDelaySeconds, ...terms }: ChannelTerms) {
   return { ...terms, closeDelay: BigInt(closeDelaySeconds) }

@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test'
 import { findAnvil } from '../../src/chain/anvil.ts'
 import type { ClaimRow } from '../../src/chain/channels.ts'
 import { Token } from '../../src/chain/token.ts'
-import { releaseDigest, voucherDigest } from '../../src/core/typed.ts'
+import { voucherDigest } from '../../src/core/typed.ts'
 import type { ChannelTerms } from '../../src/core/typed.ts'
 import { NATIVE } from '../../src/core/units.ts'
 import type { Hex } from '../../src/core/units.ts'
@@ -111,14 +111,12 @@ test('a channel in a token, opened by a relayer with a permit, ended in one tran
   await channels.openWithPermit(market.wallet(RELAYER), terms, 2000n, authority, permit, signal)
 
   const claimed = 470n
-  const digest = releaseDigest(chain.domain, channels.idOf(terms), claimed)
-  const release = { claimed, hostSignature: market.signer(HOST).sign(digest) }
   const developer = market.signer(DEVELOPER).address
   const group = { terms, rows: [row(terms, taskId, 10, 400n, 70n)] }
   const { paid } = await channels.end(
     host,
     group,
-    release,
+    claimed,
     { host: true, developers: [{ payee: developer, taskIds: [taskId] }] },
     signal,
   )
@@ -149,20 +147,23 @@ test('a token channel opened by its client is approved for exactly what is missi
 
 test('claim and withdrawals in one transaction leave nothing behind', { skip }, async () => {
   const { channels, chain, signal } = market
-  const [terms, taskId] = [newTerms(NATIVE), await newTask(3n, NATIVE)]
+  const address = market.deployment.token ?? NATIVE
+  const token = new Token(chain, address)
+  const [terms, taskId] = [newTerms(address), await newTask(3n, address)]
+  await token.transfer(market.wallet(DEPLOYER), terms.client, 1000n, signal)
   await channels.open(market.wallet(CLIENT), terms, 1000n, signal)
-  const [host, developer] = [market.signer(HOST).address, market.signer(DEVELOPER).address]
-  const [ofHost, ofDeveloper] = [await chain.balance(host, signal), await chain.balance(developer, signal)]
+  const [host, developer] = [market.wallet(HOST), market.signer(DEVELOPER).address]
+  const [ofHost, ofDeveloper] = [await token.balance(host.address, signal), await token.balance(developer, signal)]
   const fees = [{ payee: developer, taskIds: [taskId] }]
   const rows = [row(terms, taskId, 2, 100n, 6n)]
-  const { paid } = await channels.collect(market.wallet(RELAYER), [{ terms, rows }], NATIVE, fees, signal)
+  const { paid } = await channels.collect(host, [{ terms, rows }], address, fees, signal)
   assert.deepEqual(
     paid.map((p) => [p.hostPaid, p.developerPaid]),
     [[100n, 6n]],
   )
-  assert.equal((await chain.balance(host, signal)) - ofHost, 100n)
-  assert.equal((await chain.balance(developer, signal)) - ofDeveloper, 6n)
-  assert.equal(await channels.credit(NATIVE, host, signal), 0n)
+  assert.equal((await token.balance(host.address, signal)) - ofHost, 100n)
+  assert.equal((await token.balance(developer, signal)) - ofDeveloper, 6n)
+  assert.equal(await channels.credit(address, host.address, signal), 0n)
 })
 
 test('what a dry claim says of each kind of row', { skip }, async () => {
@@ -188,9 +189,29 @@ test('what a dry claim says of each kind of row', { skip }, async () => {
     },
     { terms: unopened, rows: [row(unopened, taskId, 1, 1n, 3n)] },
   ]
-  const outcomes = await channels.dryClaim(groups, signal)
+  const outcomes = await channels.dryClaim(groups, open.host, signal)
   const skips = outcomes.map((o) => o.skip)
   const wanted = ['bad_signature', 'unknown_task', 'wrong_token', 'fee_missing', 'none', 'stale', 'none']
   assert.deepEqual(skips, [...wanted, 'empty_channel', 'unknown_channel'])
   assert.deepEqual([outcomes[6]?.hostPaid, outcomes[6]?.developerPaid], [6n, 1n], 'what is left, in proportion')
+  const byClient = await channels.dryClaim(groups, open.client, signal)
+  assert.ok(
+    byClient.every(({ skip }) => skip === 'not_host'),
+    'a client gets nothing for vouchers that it signs itself',
+  )
+})
+
+test('P31 what a client claims of its own vouchers is nothing, and costs no transaction', { skip }, async () => {
+  const { channels, signal } = market
+  const client = market.wallet(CLIENT)
+  const [terms, taskId] = [newTerms(NATIVE), await newTask(0n, NATIVE)]
+  await channels.open(client, terms, 1000n, signal)
+  const own = { terms, rows: [row(terms, taskId, 1, 0n, 1000n)] }
+  const tried = await channels.claim(client, [own], signal)
+  assert.equal(tried.receipt, undefined)
+  assert.deepEqual(
+    tried.skipped.map((s) => s.skip),
+    ['not_host'],
+  )
+  assert.equal((await channels.state(channels.idOf(terms), signal)).claimed, 0n)
 })

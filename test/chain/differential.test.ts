@@ -101,7 +101,7 @@ test(`P5 I22 ${ROWS} vouchers, sound and damaged: no disagreement (seed ${SEED})
       const damage = DAMAGE[random.below(DAMAGE.length)]
       return damage?.({ ...voucher, signature }, random) ?? { ...voucher, signature }
     })
-    const outcomes = await channels.dryClaim([{ terms, rows }], signal)
+    const outcomes = await channels.dryClaim([{ terms, rows }], host, signal)
     rows.forEach((row, i) => {
       const voucher: Voucher = { channelId, ...row }
       const here = recover(voucherDigest(chain.domain, voucher), row.signature) === signer

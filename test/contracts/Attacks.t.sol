@@ -338,6 +338,32 @@ contract AttacksTest is Market {
         vm.assertLe(crowded, alone + 5000, "gas");
     }
 
+    /// @dev The client signs vouchers itself: one for a task of its own takes the deposit, one on the host's lane makes the
+    /// host's stale. Neither may count, or an honest host loses all that it has not claimed yet.
+    function test_P31_I8_a_client_cannot_claim_ahead_of_its_host() public {
+        Typed.Row memory earned = row(id, TASK, 200, 400, 600);
+        bytes32 own = bytes32(uint256(31));
+        vm.prank(client);
+        tasks.publish(own, 0, NATIVE, client, "own", "1");
+        Typed.Row[] memory bad = new Typed.Row[](2);
+        bad[0] = row(id, own, 1, 0, 1000);
+        bad[1] = row(id, TASK, type(uint64).max, 0, type(uint96).max);
+        address[3] memory thieves = [client, signer, developer];
+        for (uint256 i = 0; i < 3; ++i) {
+            IChannels.Outcome[] memory outcomes = claimBy(thieves[i], terms, bad);
+            assertOutcome(outcomes[0], IChannels.Skip.NotHost, 0, 0);
+            assertOutcome(outcomes[1], IChannels.Skip.NotHost, 0, 0);
+        }
+        IChannels.Group[] memory groups = new IChannels.Group[](1);
+        groups[0] = IChannels.Group(terms, 2);
+        bytes[] memory calls = new bytes[](1);
+        calls[0] = abi.encodeCall(IChannels.claimVouchers, (groups, bad));
+        vm.prank(client);
+        channels.multicall(calls);
+        vm.assertEq(channels.channel(id).claimed, 0, "nothing was taken");
+        assertOutcome(claim(terms, earned), IChannels.Skip.None, 400, 600);
+    }
+
     function _wholeLifeInOdd() private {
         Typed.Terms memory other = termsIn(address(odd), 2);
         bytes32 otherId = open(other, 500);

@@ -186,6 +186,7 @@ contract ChannelsTest is Market {
     function test_claim_without_telling_does_the_same() public {
         IChannels.Group[] memory groups = new IChannels.Group[](1);
         groups[0] = IChannels.Group(terms, 1);
+        vm.prank(host);
         channels.claimVouchers(groups, list(row(id, TASK, 2, 100, 6)));
         _assertChannel(id, 1000, 106, 0);
         _assertCredits(100, 6);
@@ -202,6 +203,7 @@ contract ChannelsTest is Market {
         rows[0] = row(id, TASK, 1, 10, 3);
         rows[1] = row(id, TASK, 2, 20, 6);
         rows[2] = row(otherId, TASK, 1, 50, 3);
+        vm.prank(host);
         IChannels.Outcome[] memory outcomes = channels.claimVouchersAndTell(groups, rows);
         assertOutcome(outcomes[0], IChannels.Skip.None, 10, 3);
         assertOutcome(outcomes[1], IChannels.Skip.None, 10, 3);
@@ -212,8 +214,78 @@ contract ChannelsTest is Market {
     function test_claim_refuses_groups_that_name_more_rows_than_there_are() public {
         IChannels.Group[] memory groups = new IChannels.Group[](1);
         groups[0] = IChannels.Group(terms, 2);
+        Typed.Row[] memory one = list(row(id, TASK, 2, 100, 6));
+        vm.prank(host);
         vm.expectRevert();
-        channels.claimVouchers(groups, list(row(id, TASK, 2, 100, 6)));
+        channels.claimVouchers(groups, one);
+        vm.prank(stranger);
+        vm.expectRevert();
+        channels.claimVouchers(groups, one);
+    }
+
+    function test_claim_by_anybody_but_the_hosts_side_is_skipped_and_harms_no_other_channel() public {
+        Typed.Terms memory foreign = termsIn(NATIVE, 2);
+        foreign.host = stranger;
+        bytes32 foreignId = open(foreign, 500);
+        IChannels.Group[] memory groups = new IChannels.Group[](2);
+        (groups[0], groups[1]) = (IChannels.Group(terms, 1), IChannels.Group(foreign, 1));
+        Typed.Row[] memory rows = new Typed.Row[](2);
+        (rows[0], rows[1]) = (row(id, TASK, 2, 100, 6), row(foreignId, TASK, 2, 50, 6));
+        vm.expectEmit();
+        emit IChannels.Skipped(id, TASK, IChannels.Skip.NotHost);
+        vm.prank(stranger);
+        IChannels.Outcome[] memory outcomes = channels.claimVouchersAndTell(groups, rows);
+        assertOutcome(outcomes[0], IChannels.Skip.NotHost, 0, 0);
+        assertOutcome(outcomes[1], IChannels.Skip.None, 50, 6);
+        vm.assertEq(channels.channel(id).claimed, 0, "claimed");
+    }
+
+    function test_claim_by_the_hosts_payee_pays_and_by_a_former_payee_does_not() public {
+        address cold = vm.addr(0xC01D);
+        vm.prank(host);
+        hosts.register(cold, "peer", "");
+        assertOutcome(claimBy(cold, terms, list(row(id, TASK, 1, 50, 3)))[0], IChannels.Skip.None, 50, 3);
+        vm.prank(cold);
+        hosts.setPayee(host, stranger);
+        Typed.Row[] memory more = list(row(id, TASK, 2, 100, 6));
+        assertOutcome(claimBy(cold, terms, more)[0], IChannels.Skip.NotHost, 0, 0);
+        assertOutcome(claimBy(stranger, terms, more)[0], IChannels.Skip.None, 50, 3);
+    }
+
+    // claimVouchersAs
+
+    function test_claimVouchersAs_pays_for_whom_the_host_named_again_and_again() public {
+        Typed.Signature memory authority = claimerSigned(id, stranger);
+        assertOutcome(claimAs(stranger, terms, row(id, TASK, 1, 50, 3), authority), IChannels.Skip.None, 50, 3);
+        assertOutcome(claimAs(stranger, terms, row(id, TASK, 2, 100, 6), authority), IChannels.Skip.None, 50, 3);
+        _assertCredits(100, 6);
+    }
+
+    function test_P31_claimVouchersAs_refuses_authority_for_another_channel_claimer_or_by_another_key() public {
+        Typed.Terms memory other = termsIn(NATIVE, 2);
+        bytes32 otherId = open(other, 500);
+        Typed.Row memory r = row(id, TASK, 2, 100, 6);
+        Typed.Signature memory ours = claimerSigned(id, stranger);
+        _assertNotHost(claimAs(stranger, terms, r, claimerSigned(otherId, stranger)));
+        _assertNotHost(claimAs(client, terms, r, ours));
+        _assertNotHost(claimAs(stranger, terms, r, sign(CLIENT_KEY, Typed.hashClaimer(id, stranger))));
+        _assertNotHost(claimAs(stranger, terms, r, Typed.Signature(0, 0, 27)));
+        _assertNotHost(claimAs(stranger, other, row(otherId, TASK, 2, 100, 6), ours));
+        vm.assertEq(channels.channel(id).claimed, 0, "claimed");
+    }
+
+    function test_claimVouchersAs_by_the_host_itself_or_its_payee_needs_no_signature() public {
+        Typed.Signature memory none;
+        assertOutcome(claimAs(host, terms, row(id, TASK, 1, 50, 3), none), IChannels.Skip.None, 50, 3);
+    }
+
+    function test_claimVouchersAs_without_a_signature_for_each_group_lets_no_stranger_in() public {
+        IChannels.Group[] memory groups = new IChannels.Group[](1);
+        groups[0] = IChannels.Group(terms, 1);
+        vm.prank(stranger);
+        _assertNotHost(
+            channels.claimVouchersAs(groups, list(row(id, TASK, 2, 100, 6)), new Typed.Signature[](0))[0]
+        );
     }
 
     function test_claim_skips_with_the_reason() public {
@@ -339,6 +411,21 @@ contract ChannelsTest is Market {
         channels.release(terms, 105, releaseSigned(id, 106));
     }
 
+    function test_release_by_the_host_needs_no_signature_but_what_it_names_must_be_claimed() public {
+        Typed.Signature memory none;
+        vm.prank(host);
+        vm.expectRevert(abi.encodeWithSelector(IChannels.ClaimFirst.selector, 0, 106));
+        channels.release(terms, 106, none);
+        claim(terms, row(id, TASK, 2, 100, 6));
+        vm.prank(client);
+        vm.expectRevert(IChannels.BadSignature.selector);
+        channels.release(terms, 106, none);
+        uint256 before = client.balance;
+        vm.prank(host);
+        channels.release(terms, 106, none);
+        vm.assertEq(client.balance - before, 894, "refund");
+    }
+
     function test_a_fully_claimed_channel_finishes_without_a_transfer() public {
         claim(terms, row(id, TASK, 100, 700, 300));
         vm.expectEmit();
@@ -351,7 +438,7 @@ contract ChannelsTest is Market {
         groups[0] = IChannels.Group(terms, 1);
         bytes[] memory calls = new bytes[](4);
         calls[0] = abi.encodeCall(IChannels.claimVouchers, (groups, list(row(id, TASK, 2, 100, 6))));
-        calls[1] = abi.encodeCall(IChannels.release, (terms, 106, releaseSigned(id, 106)));
+        calls[1] = abi.encodeCall(IChannels.release, (terms, 106, Typed.Signature(0, 0, 0)));
         calls[2] = abi.encodeCall(IChannels.withdraw, (NATIVE, host));
         calls[3] = abi.encodeCall(IChannels.withdrawTasks, (NATIVE, developer, list(TASK)));
         (uint256 h, uint256 d, uint256 c) = (host.balance, developer.balance, client.balance);
@@ -465,6 +552,10 @@ contract ChannelsTest is Market {
         emit IChannels.Skipped(which, r.taskId, reason);
         assertOutcome(claim(t, r), reason, 0, 0);
         vm.assertEq(channels.channel(which).claimed, claimed, "claimed");
+    }
+
+    function _assertNotHost(IChannels.Outcome memory outcome) private pure {
+        assertOutcome(outcome, IChannels.Skip.NotHost, 0, 0);
     }
 
     function _assertChannel(bytes32 which, uint256 deposit, uint256 claimed, uint256 closesAt) private view {

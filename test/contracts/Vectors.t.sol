@@ -46,6 +46,7 @@ contract VectorsTest is Market {
         _same(digest(Typed.hashOpen(id, uint96(_uint(".open.value.amount")))), ".open");
         _same(digest(voucherHash(id, _row())), ".voucher");
         _same(digest(Typed.hashRelease(id, uint96(_uint(".release.value.claimed")))), ".release");
+        _same(digest(Typed.hashClaimer(id, _address(".claimer.value.claimer"))), ".claimer");
         bytes32 receipt = this.hashReceipt(_receipt(id));
         vm.assertEq(receipt, _word(".receipt.hash"), where);
         _same(digest(Typed.hashReceipts(receipt)), ".receipts");

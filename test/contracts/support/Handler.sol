@@ -118,7 +118,7 @@ contract Handler {
         spentOn.push(channelSeed % books.length);
     }
 
-    /// @notice Vouchers that were paid already, sent again by anybody.
+    /// @notice Vouchers that were paid already, sent again.
     function replay(uint256 seed) external opened {
         if (spent.length == 0) return;
         uint256 which = seed % spent.length;
@@ -143,6 +143,14 @@ contract Handler {
         IChannels.Outcome memory outcome = _claim(book, row);
         require(outcome.skip != IChannels.Skip.None || paid.developer >= row.jobs * feeOf(task), "I5 I12: paid");
         if (outcome.skip == IChannels.Skip.None) _book(book, paid, task, row.jobs, outcome);
+    }
+
+    /// @notice Sound vouchers, claimed by anybody but the host's side: the client for itself above all.
+    function steal(uint256 channelSeed, uint256 task, uint96 amount, uint8 who) external opened {
+        (Book storage book, Paid storage paid) = _lane(channelSeed, task %= TASKS);
+        address[3] memory thieves = [client, vm.addr(SIGNER_KEY), vm.addr(0xBAD)];
+        Typed.Row memory row = _sign(book.id, task, paid.jobs + 1, paid.host, paid.developer + 1e9 + (amount % 1e6));
+        require(_claimBy(thieves[who % 3], book, row).skip == IChannels.Skip.NotHost, "I8: a stranger claimed");
     }
 
     function startClose(uint256 channelSeed) external opened {
@@ -264,11 +272,21 @@ contract Handler {
         return fee != 0 && token != book.terms.token ? IChannels.Skip.WrongToken : IChannels.Skip.None;
     }
 
+    /// @dev By the host or by its payee, as the number of jobs happens to fall.
     function _claim(Book storage book, Typed.Row memory row) private returns (IChannels.Outcome memory) {
+        return _claimBy(row.jobs % 2 == 0 ? host : hosts.payeeOf(host), book, row);
+    }
+
+    function _claimBy(
+        address caller,
+        Book storage book,
+        Typed.Row memory row
+    ) private returns (IChannels.Outcome memory) {
         IChannels.Group[] memory groups = new IChannels.Group[](1);
         groups[0] = IChannels.Group(book.terms, 1);
         Typed.Row[] memory rows = new Typed.Row[](1);
         rows[0] = row;
+        vm.prank(caller);
         return channels.claimVouchersAndTell(groups, rows)[0];
     }
 

@@ -110,15 +110,42 @@ abstract contract Market {
         return sign(HOST_KEY, Typed.hashRelease(id, claimed));
     }
 
-    /// @notice Claims rows of one channel, by a stranger, and tells what they brought.
+    function claimerSigned(bytes32 id, address claimer) internal view returns (Typed.Signature memory) {
+        return sign(HOST_KEY, Typed.hashClaimer(id, claimer));
+    }
+
+    /// @notice Claims rows of one channel, by its host, and tells what they brought.
     function claim(
+        Typed.Terms memory terms,
+        Typed.Row[] memory rows
+    ) internal returns (IChannels.Outcome[] memory) {
+        return claimBy(terms.host, terms, rows);
+    }
+
+    function claimBy(
+        address caller,
         Typed.Terms memory terms,
         Typed.Row[] memory rows
     ) internal returns (IChannels.Outcome[] memory) {
         IChannels.Group[] memory groups = new IChannels.Group[](1);
         groups[0] = IChannels.Group(terms, rows.length);
-        vm.prank(stranger);
+        vm.prank(caller);
         return channels.claimVouchersAndTell(groups, rows);
+    }
+
+    /// @notice Claims one row by somebody with the host's word for it.
+    function claimAs(
+        address caller,
+        Typed.Terms memory terms,
+        Typed.Row memory only,
+        Typed.Signature memory authority
+    ) internal returns (IChannels.Outcome memory) {
+        IChannels.Group[] memory groups = new IChannels.Group[](1);
+        groups[0] = IChannels.Group(terms, 1);
+        Typed.Signature[] memory authorities = new Typed.Signature[](1);
+        authorities[0] = authority;
+        vm.prank(caller);
+        return channels.claimVouchersAs(groups, list(only), authorities)[0];
     }
 
     function claim(
