@@ -1,0 +1,149 @@
+/** Where a client's money is locked, and what it may promise. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { TestContext } from 'node:test'
+import fc from 'fast-check'
+import pino from 'pino'
+import { makeSigner } from '../../src/core/signature.ts'
+import { channelIdOf, makeDomain } from '../../src/core/typed.ts'
+import { NATIVE } from '../../src/core/units.ts'
+import type { Hex } from '../../src/core/units.ts'
+import { Budget } from '../../src/role/budget.ts'
+import type { ClientComponents } from '../../src/role/client-components.ts'
+import { Payer } from '../../src/role/payer.ts'
+import { failure } from '../support/engine.ts'
+import { openBook, word } from './home.ts'
+
+const HOST: Hex = `0x${'01'.repeat(20)}`
+const DOMAIN = makeDomain(1, `0x${'cc'.repeat(20)}`)
+const { signal } = new AbortController()
+const TOKEN: Hex = `0x${'0a'.repeat(20)}`
+
+/** A payer over real records and a chain that is a map. */
+async function makePayer(t: TestContext, spending: Partial<ClientComponents['spending']> = {}, balance = 10_000n) {
+  const { book, store, tables, blobs } = await openBook(t, 'client')
+  const deposits = new Map<Hex, bigint>()
+  const made = { opened: 0, toppedUp: 0, balance }
+  let salt = 0
+  const pay = async (id: Hex, amount: bigint): Promise<void> => {
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    made.balance -= amount
+    deposits.set(id, (deposits.get(id) ?? 0n) + amount)
+  }
+  const components: ClientComponents = {
+    domain: DOMAIN,
+    signer: makeSigner(Buffer.alloc(32, 1)),
+    peerId: 'none',
+    store,
+    book,
+    tables,
+    blobs,
+    link: { openJobs: unused, put: unused, get: unused },
+    chain: {
+      state: (id) => Promise.resolve({ deposit: deposits.get(id) ?? 0n, claimed: 0n, closesAt: 0, closed: false }),
+      open: (terms, amount) => pay(channelIdOf(DOMAIN, terms), amount).then(() => void made.opened++),
+      topUp: (terms, amount) => pay(channelIdOf(DOMAIN, terms), amount).then(() => void made.toppedUp++),
+      balance: () => Promise.resolve(made.balance),
+    },
+    spending: {
+      depositJobs: 10,
+      depositCap: 1000n,
+      closeDelaySeconds: 900,
+      perDayCap: undefined,
+      perHostCap: undefined,
+      ...spending,
+    },
+    randomSalt: () => word(++salt),
+    maxOutputBytes: 1,
+    log: pino({ level: 'silent' }),
+    signal,
+    onLateLog: () => undefined,
+    wallNow: () => 1,
+  }
+  return { payer: new Payer(components), book, made, deposits }
+}
+
+function unused(): Promise<never> {
+  return Promise.reject(new Error('a payer speaks to no host'))
+}
+
+test('eight first jobs at once open one channel, which holds the price of ten', async (t) => {
+  const { payer, made, book } = await makePayer(t)
+  const rooms = await Promise.all(Array.from({ length: 8 }, () => payer.room(HOST, TOKEN, 10n, signal)))
+  assert.equal(new Set(rooms.map(({ channel }) => channel.channelId)).size, 1)
+  assert.deepEqual(made, { opened: 1, toppedUp: 0, balance: 9900n })
+  assert.equal([...book.channels.values()][0]?.deposit, 100n)
+})
+
+test('rooms promised and not used are not promised twice; a full channel is topped up', async (t) => {
+  const { payer, made } = await makePayer(t, { depositJobs: 2 })
+  const rooms = await Promise.all(Array.from({ length: 2 }, () => payer.room(HOST, TOKEN, 10n, signal)))
+  await payer.room(HOST, TOKEN, 10n, signal)
+  assert.deepEqual([made.opened, made.toppedUp], [1, 1])
+  for (const room of rooms) room.release()
+  for (const room of rooms) room.release()
+  await Promise.all(Array.from({ length: 3 }, () => payer.room(HOST, TOKEN, 10n, signal)))
+  assert.equal(made.toppedUp, 1)
+  await payer.room(HOST, TOKEN, 10n, signal)
+  assert.equal(made.toppedUp, 2)
+})
+
+test('the cap, an empty wallet and gas for leaving: each refused with its numbers, nothing opened', async (t) => {
+  const { payer, made } = await makePayer(t, {}, 50n)
+  assert.match((await failure('price_cap', payer.room(HOST, TOKEN, 1001n, signal))).message, /1001.*1000/)
+  assert.match((await failure('insufficient_funds', payer.room(HOST, TOKEN, 51n, signal))).message, /has 50 .*needs 51/)
+  assert.match((await failure('insufficient_funds', payer.room(HOST, NATIVE, 10n, signal))).message, /and some gas/)
+  assert.equal(made.opened, 0)
+  const { channel } = await payer.room(HOST, TOKEN, 40n, signal)
+  assert.equal(channel.deposit, 50n, 'what there is, where it pays the job')
+})
+
+test('an opening that fails is told to its caller, and the next one tries anew', async (t) => {
+  const { payer, made } = await makePayer(t, {}, 5n)
+  const both = await Promise.allSettled([payer.room(HOST, TOKEN, 10n, signal), payer.room(HOST, TOKEN, 5n, signal)])
+  assert.deepEqual(
+    both.map(({ status }) => status),
+    ['rejected', 'fulfilled'],
+  )
+  assert.equal(made.opened, 1)
+})
+
+test('a channel that was retired pays nothing any more', async (t) => {
+  const { payer, made } = await makePayer(t)
+  const { channel } = await payer.room(HOST, TOKEN, 10n, signal)
+  await payer.retire(channel)
+  const other = await payer.room(HOST, TOKEN, 10n, signal)
+  assert.notEqual(other.channel.channelId, channel.channelId)
+  assert.equal(made.opened, 2)
+})
+
+test('the caps of a day and of a host hold whatever is promised and billed, in any order', () => {
+  const job = fc.record({
+    host: fc.constantFrom(HOST, TOKEN),
+    price: fc.bigInt({ min: 1n, max: 60n }),
+    bill: fc.nat(100),
+    hours: fc.nat(10),
+  })
+  fc.assert(
+    fc.property(fc.array(job, { maxLength: 60 }), (jobs) => {
+      const budget = new Budget({ perDayCap: 100n, perHostCap: 250n })
+      const spent = { day: 0, today: 0n, by: new Map<Hex, bigint>() }
+      let now = 0
+      for (const { host, price, bill, hours } of jobs) {
+        now += hours * 3_600_000
+        const day = Math.floor(now / 86_400_000)
+        if (day !== spent.day) Object.assign(spent, { day, today: 0n })
+        const fits = spent.today + price <= 100n && (spent.by.get(host) ?? 0n) + price <= 250n
+        const promise = () => budget.promise(host, price, now)
+        if (!fits) {
+          assert.throws(promise, /The cap for one/)
+          continue
+        }
+        const billed = (price * BigInt(bill)) / 100n
+        promise()(billed)
+        spent.today += billed
+        spent.by.set(host, (spent.by.get(host) ?? 0n) + billed)
+      }
+    }),
+  )
+})
