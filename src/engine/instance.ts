@@ -148,7 +148,7 @@ export class RunningContainer implements Instance {
 /** The task did nothing wrong, so this is not its failure. */
 function stopped(): MecaError {
   return new MecaError('cancelled', 'The container was stopped by this host before the task answered', {
-    cure: 'Run it again; nothing was charged.',
+    cure: 'Run it again.',
   })
 }
 
