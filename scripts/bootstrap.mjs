@@ -16,12 +16,19 @@ import { bench, test } from './bootstrap/tests.mjs'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
 /**
- * What each command runs under Node 24, how much it wants Docker, and the base image that its task is built on.
+ * What each command runs under Node 24, how much it wants Docker, the base image that its task is built on, the flags
+ * that it takes where it takes no others, and whether a signal is its usual end, so that its own exit code stands.
  * @typedef {{ root: string, node: string, env: NodeJS.ProcessEnv, require: readonly string[] }} Context
- * @type {Record<string, { docker: 'needed' | 'wanted' | 'no', base?: string, run: (c: Context, args: string[]) => Promise<number> }>}
+ * @type {Record<string, { docker: 'needed' | 'wanted' | 'no', base?: string, flags?: readonly string[], endsBySignal?: true, run: (c: Context, args: string[]) => Promise<number> }>}
  */
 const COMMANDS = {
-  start: { docker: 'needed', base: 'node', run: (c, args) => script(c, 'scripts/start.ts', args) },
+  start: {
+    docker: 'needed',
+    base: 'node',
+    flags: ['--json', '--stay'],
+    endsBySignal: true,
+    run: (c, args) => script(c, 'scripts/start.ts', args),
+  },
   test: { docker: 'wanted', run: test },
   bench: { docker: 'wanted', run: bench },
   check: { docker: 'no', run: check },
@@ -31,7 +38,7 @@ const COMMANDS = {
   },
   contracts: { docker: 'no', run: (c, args) => script(c, 'scripts/contracts.ts', args) },
   bases: { docker: 'needed', run: (c, args) => script(c, 'scripts/bases.ts', args) },
-  meca: { docker: 'no', run: (c, args) => script(c, 'src/main.ts', args) },
+  meca: { docker: 'no', endsBySignal: true, run: (c, args) => script(c, 'src/main.ts', args) },
 }
 
 const HELP = `usage: node scripts/bootstrap.mjs ${Object.keys(COMMANDS).join(' | ')} [options] [arguments of the command]
@@ -39,18 +46,27 @@ const HELP = `usage: node scripts/bootstrap.mjs ${Object.keys(COMMANDS).join(' |
   --json             one JSON line for each step, on stderr (also handed to the command)
   --keep-engine      leave a Docker engine that was started here running
   --require NAMES    test: a test skipped for want of one of these (docker,kubo,…) counts as failed
+  --stay             start: keep the market up until Ctrl-C
+  --help             this text (meca --help has its own)
+Through npm, options stand after a --, like: npm start -- --stay
 `
+const ASKS_FOR_HELP = ['--help', '-h']
 
 process.exitCode = await main(process.argv.slice(2))
 
 /** @param {string[]} argv */
 async function main([name = '', ...argv]) {
   const command = COMMANDS[name]
-  if (command === undefined) {
-    process.stderr.write(HELP)
+  const options = parse(argv)
+  if (ASKS_FOR_HELP.includes(name) || (name !== 'meca' && options.rest.some((word) => ASKS_FOR_HELP.includes(word)))) {
+    process.stdout.write(HELP)
+    return 0
+  }
+  const stranger = options.rest.find((word) => command?.flags?.includes(word) === false)
+  if (command === undefined || stranger !== undefined) {
+    process.stderr.write(stranger === undefined ? HELP : `${name} takes no ${stranger}\n${HELP}`)
     return 2
   }
-  const options = parse(argv)
   const report = createReport(options)
   catchSignals()
   try {
@@ -60,7 +76,7 @@ async function main([name = '', ...argv]) {
     const { base } = command
     if (base !== undefined) await report.step('base image', () => makeBase(context, base))
     const code = interruption() ?? (await command.run(context, options.rest))
-    return interruption() ?? code
+    return command.endsBySignal === true ? code : (interruption() ?? code)
   } catch (error) {
     if (!(error instanceof SetupError)) throw error
     report.note(`What to do: ${error.cure}`)

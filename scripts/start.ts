@@ -6,6 +6,7 @@
 import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { inheritedEnvironment, loadConfig } from '../src/config.ts'
 import { asMecaError, MecaError } from '../src/core/errors.ts'
 import { formatDecimal } from '../src/core/units.ts'
 import { DockerEngine } from '../src/engine/docker.ts'
@@ -14,10 +15,12 @@ import type { RemoteNode } from '../src/http/client.ts'
 import type { NodeApi, ReconcileReport, RunResult } from '../src/role/api.ts'
 import { startDevnet } from '../src/wiring/devnet.ts'
 import type { Devnet, Member } from '../src/wiring/devnet.ts'
+import { engineOptions } from '../src/wiring/engine.ts'
 
 const FEE = 100_000_000_000_000n
 const TASK = resolve(import.meta.dirname, '../examples/meca-words')
 const SECONDS = 60
+const REMOVE_MS = 30_000
 
 const { values: flags } = parseArgs({
   options: { json: { type: 'boolean', default: false }, stay: { type: 'boolean', default: false } },
@@ -26,15 +29,27 @@ const ending = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM'] as const)
   process.once(name, () => ending.abort(new MecaError('cancelled', 'interrupted')))
 const begun = performance.now()
+/** The engine's name of the published image, once there is one; hosts pulled it under names of their own. */
+const images = new Set<string>()
 
 try {
   await main(ending.signal)
 } catch (error) {
+  // What is cut short fails in many ways; there is one reason.
+  process.exitCode = ending.signal.aborted ? interrupted() : failed(error)
+}
+
+function interrupted(): number {
+  say(`npm start was interrupted after ${seconds(begun)}; nothing is left behind.`)
+  return 130
+}
+
+function failed(error: unknown): number {
   const { message, cure, exitCode, cause } = asMecaError(error)
   process.stderr.write(
     `npm start failed: ${message}\n${cure === undefined ? '' : `  to do: ${cure}\n`}${cause instanceof Error ? `  because: ${cause.message}\n` : ''}`,
   )
-  process.exitCode = exitCode
+  return exitCode
 }
 
 async function main(signal: AbortSignal): Promise<void> {
@@ -42,14 +57,32 @@ async function main(signal: AbortSignal): Promise<void> {
   const devnet = await startDevnet({ hosts: 2, signal, onStep: (step, detail) => tell(step, detail ?? '') })
   try {
     const summary = await play(devnet, signal)
+    say(`Played in ${seconds(begun)}.`)
     if (flags.json) process.stdout.write(`${JSON.stringify(summary, null, 2)}\n`)
     if (!summary.settled)
       throw new MecaError('not_verified', 'The ledgers and the chain do not agree; see the lines above')
     if (flags.stay) await stay(devnet, signal)
   } finally {
     await devnet.close()
+    await removeImages()
   }
-  say(`Done in ${seconds(begun)}; nothing is left behind.`)
+  say('Nothing is left behind.')
+}
+
+/** Its names go with it. What the engine does not let go is the next start's to remove, not a reason to fail. */
+async function removeImages(): Promise<void> {
+  const engine = engineHere()
+  for (const id of images)
+    await engine
+      .remove(id, AbortSignal.timeout(REMOVE_MS))
+      .catch((error: unknown) => say(`The image ${id} stays in the engine: ${asMecaError(error).message}`))
+  await engine.close()
+}
+
+/** The engine that the market uses, too. */
+function engineHere(): DockerEngine {
+  const { config } = loadConfig({ env: inheritedEnvironment(), cwd: '/' })
+  return new DockerEngine({ ...engineOptions(config), owner: 'npm-start', sidecars: 0 })
 }
 
 type Actors = { developer: NodeApi; client: NodeApi; hosts: NodeApi[] }
@@ -110,7 +143,8 @@ async function story(actors: Actors, signal: AbortSignal) {
 /** All of them share this machine's engine; without the image in it, a host has to fetch it as it would elsewhere. */
 async function takeOutOfEngine(developer: NodeApi, task: string, signal: AbortSignal): Promise<void> {
   const { manifest } = await developer.developer.show(task, signal)
-  const engine = new DockerEngine({ owner: 'npm-start', sidecars: 0 })
+  images.add(manifest.image.id)
+  const engine = engineHere()
   await engine.remove(manifest.image.id, signal)
   await engine.close()
 }
@@ -215,7 +249,11 @@ async function reach({ home, api }: Member, signal: AbortSignal): Promise<Remote
 async function stay(devnet: Devnet, signal: AbortSignal): Promise<void> {
   say(`The market stays up until Ctrl-C. Its people live in ${devnet.folder}; for instance:`)
   say(`  scripts/meca task list --home ${devnet.client.home}`)
-  await Promise.race([devnet.lost, new Promise((done) => signal.addEventListener('abort', done, { once: true }))])
+  const asked = new Promise<undefined>((done) =>
+    signal.addEventListener('abort', () => done(undefined), { once: true }),
+  )
+  const lost = await Promise.race([devnet.lost, asked])
+  if (lost !== undefined) throw lost
 }
 
 function onStep(what: string) {

@@ -41,6 +41,18 @@ describe('with its packages at hand', () => {
     assert.match(stderr, /usage: .*start.*test/)
   })
 
+  test('an unknown option of start is told before anything is set up; --help is a result', async () => {
+    const wrong = await checkout.bootstrap(['start', '--bogus']).ended
+    assert.equal(wrong.code, 2)
+    assert.equal(wrong.stdout, '')
+    assert.match(wrong.stderr, /^start takes no --bogus\nusage: /)
+    for (const args of [['start', '--help'], ['--help']]) {
+      const { code, stdout, stderr } = await checkout.bootstrap(args).ended
+      assert.deepEqual({ code, stderr }, { code: 0, stderr: '' })
+      assert.match(stdout, /^usage: .*start[^]*--stay/)
+    }
+  })
+
   test('start without an engine ends with 7 and says what to do', async () => {
     const { code, stdout, stderr } = await checkout.bootstrap(['start', '--no-install']).ended
     assert.equal(code, 7)
