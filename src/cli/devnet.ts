@@ -1,6 +1,9 @@
 /** The market of `meca devnet`: started, told in one line, kept until Ctrl-C. */
-import { MecaError } from '../core/errors.ts'
+import { join } from 'node:path'
+import type { MecaError } from '../core/errors.ts'
 import type { Context } from './context.ts'
+
+const EXAMPLE = join(import.meta.dirname, '..', '..', 'examples', 'meca-words')
 
 export async function runDevnet(context: Context, { hosts }: { hosts: number }): Promise<void> {
   const { output, world, signal } = context
@@ -20,21 +23,23 @@ export async function runDevnet(context: Context, { hosts }: { hosts: number }):
       ].join('\n'),
     })
     output.say('the market is up; Ctrl-C ends it and leaves nothing behind')
-    output.say(`try: meca task publish examples/meca-words --fee 1000 --home ${developer.home}`)
+    output.say(`try: meca task publish ${EXAMPLE} --fee 1000 --home ${developer.home}${baseFlag(devnet.base)}`)
     await untilEnd(signal, devnet.lost)
   } finally {
     await devnet.close()
   }
 }
 
-async function untilEnd(signal: AbortSignal, lost: Promise<string>): Promise<void> {
+/** Without a registry the example's own base image cannot be had; the one made here does as well. */
+function baseFlag(base: string | undefined): string {
+  return base === undefined ? '' : ` --build-arg BASE=${base}`
+}
+
+async function untilEnd(signal: AbortSignal, lost: Promise<MecaError>): Promise<void> {
   const asked = new Promise<undefined>((resolve) => {
     if (signal.aborted) resolve(undefined)
     else signal.addEventListener('abort', () => resolve(undefined), { once: true })
   })
-  const who = await Promise.race([asked, lost])
-  if (who !== undefined)
-    throw new MecaError('internal', `The process of ${who} ended by itself`, {
-      cure: 'start the devnet again; its log said why',
-    })
+  const loss = await Promise.race([asked, lost])
+  if (loss !== undefined) throw loss
 }

@@ -107,7 +107,8 @@ function testTask(context: Context, dir: string, flags: TestFlags): Promise<numb
         ['logs', report.ok ? undefined : report.logTail],
       ]),
     })
-    if (report.ok) context.next(`task publish ${dir} --fee 1000`)
+    const again = (flags.buildArg ?? []).map((pair) => ` --build-arg ${pair}`).join('')
+    if (report.ok) context.next(`task publish ${dir} --fee 1000${again}`)
     return report.ok ? 0 : 1
   })
 }

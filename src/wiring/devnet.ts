@@ -20,6 +20,7 @@ import { fromHex } from '../core/typed.ts'
 import type { Hex } from '../core/units.ts'
 import { makeCloser } from './base.ts'
 import type { Closer } from './base.ts'
+import { baseAtHand, FOLDER_PREFIX, removeStale, sweepHome, writeRecord } from './devnet-traces.ts'
 import { prepareHome } from './prepare.ts'
 
 export type Member = { home: string; api: string; address: Hex }
@@ -31,8 +32,10 @@ export type Devnet = {
   developer: Member
   client: Member
   hosts: Member[]
-  /** Fires when a member ended by itself, with its name. */
-  lost: Promise<string>
+  /** The base image of the example, where this machine has it. */
+  base: string | undefined
+  /** Fires when a member ended by itself: whose process it was, and its last words. */
+  lost: Promise<MecaError>
   close(): Promise<void>
 }
 
@@ -50,12 +53,15 @@ const PLAY_ROUNDS = 1024
 const LEAN = '--max-semi-space-size=4'
 /** A node is ready within three seconds on a free machine. */
 const READY_MS = 60_000
+/** What a lost member logged last. */
+const LOG_LINES = 12
 /** A host ends its containers first. */
 const END_MS = 20_000
 
 export async function startDevnet(options: DevnetOptions): Promise<Devnet> {
   const closer = makeCloser()
-  const lost = Promise.withResolvers<string>()
+  const lost = Promise.withResolvers<MecaError>()
+  await removeStale()
   try {
     return await open(options, closer, lost)
   } catch (error) {
@@ -67,10 +73,11 @@ export async function startDevnet(options: DevnetOptions): Promise<Devnet> {
 async function open(
   { hosts, signal, onStep = () => undefined }: DevnetOptions,
   closer: Closer,
-  lost: PromiseWithResolvers<string>,
+  lost: PromiseWithResolvers<MecaError>,
 ): Promise<Devnet> {
-  const folder = await mkdtemp(join(tmpdir(), 'meca-devnet-'))
+  const folder = await mkdtemp(join(tmpdir(), FOLDER_PREFIX))
   closer.add(() => rm(folder, { recursive: true, force: true }))
+  await writeRecord(folder, { pid: process.pid })
   onStep('chain')
   const life = new AbortController()
   const anvil = await startAnvil({
@@ -79,6 +86,7 @@ async function open(
     args: ['--accounts', String(FIRST_HOST + hosts)],
   })
   closer.add(() => anvil.stop())
+  await writeRecord(folder, { pid: process.pid, anvil: anvil.pid })
   onStep('contracts')
   const deployment = await deploy(anvil.url, makeSigner(keyOf(DEPLOYER)), { signal, pollMs: 50 })
   const deploymentFile = join(folder, 'deployment.json')
@@ -86,13 +94,10 @@ async function open(
   const base = await readFile(new URL('../../config/devnet.yml', import.meta.url), 'utf8')
   const member = (name: string, role: 'host' | 'node', account: number, bootstrap: readonly string[]) => {
     onStep(role, name)
-    const own = {
-      chain: { rpc: anvil.url, deployment: deploymentFile },
-      p2p: { bootstrap },
-      log: { file: join(folder, `${name}.log`) },
-    }
+    const log = join(folder, `${name}.log`)
+    const own = { chain: { rpc: anvil.url, deployment: deploymentFile }, p2p: { bootstrap }, log: { file: log } }
     return startMember(
-      { folder: join(folder, name), name, role, account, config: merge(base, own), signal },
+      { folder: join(folder, name), name, role, account, config: merge(base, own), log, signal },
       closer,
       lost,
     )
@@ -112,6 +117,7 @@ async function open(
     developer: developer.member,
     client,
     hosts: hostMembers,
+    base: await baseAtHand(developer.member.home),
     lost: lost.promise,
     close: () => closer.close(),
   }
@@ -123,13 +129,14 @@ type NewMember = {
   role: 'host' | 'node'
   account: number
   config: string
+  log: string
   signal: AbortSignal
 }
 
 async function startMember(
   m: NewMember,
   closer: Closer,
-  lost: PromiseWithResolvers<string>,
+  lost: PromiseWithResolvers<MecaError>,
 ): Promise<{ member: Member; addresses: string[] }> {
   await mkdir(m.folder, { recursive: true, mode: 0o700 })
   const { address } = await prepareHome({
@@ -152,10 +159,12 @@ async function startMember(
   closer.add(async () => {
     closing = true
     await end(child, ended)
+    await sweepHome(m.folder)
   })
-  const ready = await untilReady(child, ended, m)
-  void ended.then(() => {
-    if (!closing) lost.resolve(m.name)
+  const complaint = listen(child)
+  const ready = await untilReady(child, ended, complaint, m)
+  void ended.then(async () => {
+    if (!closing) lost.resolve(await lossOf(m, child, complaint()))
   })
   return { member: { home: m.folder, api: ready.url, address }, addresses: ready.addresses }
 }
@@ -165,10 +174,9 @@ const zReady = z.object({ ready: z.literal(true), url: z.string(), addresses: z.
 async function untilReady(
   child: ChildProcess,
   ended: Promise<void>,
+  complaint: () => string,
   { name, signal }: NewMember,
 ): Promise<z.infer<typeof zReady>> {
-  let complaint = ''
-  child.stderr?.on('data', (chunk: Buffer) => (complaint = (complaint + chunk.toString('utf8')).slice(-2000)))
   const line = new Promise<string>((resolve) => {
     if (child.stdout !== null) createInterface({ input: child.stdout }).once('line', resolve)
   })
@@ -177,7 +185,28 @@ async function untilReady(
   const first = await Promise.race([line, ended, late])
   if (typeof first === 'string' && first !== 'late') return zReady.parse(JSON.parse(first))
   const why = first === 'late' ? 'was not ready in time' : 'ended at its start'
-  throw new MecaError('internal', `The process of ${name} ${why}: ${complaint.trim().split('\n').slice(-5).join(' ')}`)
+  throw new MecaError(
+    'internal',
+    `The process of ${name} ${why}: ${complaint().trim().split('\n').slice(-5).join(' ')}`,
+  )
+}
+
+/** The end of what a process says on stderr. */
+function listen(child: ChildProcess): () => string {
+  let said = ''
+  child.stderr?.on('data', (chunk: Buffer) => (said = (said + chunk.toString('utf8')).slice(-2000)))
+  return () => said
+}
+
+/** Read before the folder goes, and with it the log. */
+async function lossOf({ name, log }: NewMember, child: ChildProcess, complaint: string): Promise<MecaError> {
+  const written = await readFile(log, 'utf8').catch(() => '') // it may have ended before its first line
+  const tail = [...written.trimEnd().split('\n').slice(-LOG_LINES), complaint].join('\n').trim()
+  const how = child.signalCode === null ? `exit code ${child.exitCode}` : `signal ${child.signalCode}`
+  return new MecaError('internal', `The process of ${name} ended by itself (${how})`, {
+    cure: 'start the market again; its last words are below',
+    details: { logTail: tail },
+  })
 }
 
 async function end(child: ChildProcess, ended: Promise<void>): Promise<void> {
