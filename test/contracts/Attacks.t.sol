@@ -8,7 +8,7 @@ import {ITasks} from "../../contracts/interfaces/ITasks.sol";
 import {IChannelsWhole, Market} from "./support/Market.sol";
 import {OddReceiver, OddToken} from "./support/OddToken.sol";
 
-/// @notice The payment attacks P1 to P30 and the tokens and accounts that misbehave. Those not here are named with the
+/// @notice The payment attacks P1 to P31 and the tokens and accounts that misbehave. Those not here are named with the
 /// reason in contracts/README.md.
 contract AttacksTest is Market {
     bytes32 private constant TASK = bytes32(uint256(7));

@@ -1,5 +1,5 @@
 /**
- * The contracts' own tests, run by forge: units, attacks P1 to P30 and invariants I1 to I24 by their names. Also: the
+ * The contracts' own tests, run by forge: units, attacks P1 to P31 and invariants I1 to I24 by their names. Also: the
  * committed ABI and bytecode are what forge compiled and tested; without forge, what a fresh compile gives.
  * FOUNDRY_FUZZ_RUNS, FOUNDRY_INVARIANT_RUNS and FOUNDRY_INVARIANT_DEPTH make it run longer.
  */
