@@ -70,7 +70,7 @@ function addResult(job: Command, act: Act): void {
               },
             )
           }
-          await showResult(context, api, ended, out)
+          await showResult(context, api, ended, out, true)
           return exitOf(ended, false)
         }),
       ),

@@ -57,12 +57,13 @@ function runTask(context: Context, ref: string, flags: RunFlags): Promise<number
   })
 }
 
-/** The result as `meca run` and `meca job result` show it. */
+/** The result as `meca run` and `meca job result` show it; `stored` where it was not asked for just now. */
 export async function showResult(
   context: Context,
   api: NodeApi,
   result: RunResult,
   out: string | undefined,
+  stored = result.replayed,
 ): Promise<void> {
   const { output } = context
   const answered = result.status === 'answered'
@@ -79,10 +80,10 @@ export async function showResult(
   } else if (bytes !== undefined) {
     await toStdout(context, bytes)
   }
-  tell(context, result, await tokensOf(api))
+  tell(context, result, stored, await tokensOf(api))
 }
 
-function tell(context: Context, result: RunResult, tokens: TokenInfo[]): void {
+function tell(context: Context, result: RunResult, stored: boolean, tokens: TokenInfo[]): void {
   const { output } = context
   const { price, phases, host, job } = result
   const shown = (amount: string) => money(amount, price.token, tokens)
@@ -91,7 +92,7 @@ function tell(context: Context, result: RunResult, tokens: TokenInfo[]): void {
     output.say(`the task answered with HTTP status ${result.httpStatus}`)
   const cost = `cost ${shown(sum(price.host, price.developer))} (host ${shown(price.host)}, developer ${shown(price.developer)})`
   const times = `${duration(phases.totalMs)} (fetch ${duration(phases.fetchMs)}, start ${duration(phases.startMs)}, run ${duration(phases.runMs)})`
-  const how = result.replayed ? 'stored result' : result.warm ? 'warm' : 'cold'
+  const how = stored ? 'stored result' : result.warm ? 'warm' : 'cold'
   output.say(output.paint('dim', `${cost} · ${times} · ${how} · host ${host} · job ${job}`))
   context.next(`job ${result.status === 'answered' ? 'show' : 'logs'} ${job}`)
 }

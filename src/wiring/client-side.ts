@@ -239,7 +239,7 @@ function jobDetails(job: ClientJob, logs: JobDetails['logs']): JobDetails {
   const problem = job.problem
   return {
     ...jobSummary(job),
-    ...(job.state === 'done' ? { result: toResult(job, true) } : {}),
+    ...(job.state === 'done' ? { result: toResult(job, false) } : {}),
     ...(problem === undefined ? {} : { problem: problemOf(problem) }),
     why: { ...chosenHost(job), refusals: job.refusals },
     logs,

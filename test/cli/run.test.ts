@@ -253,3 +253,17 @@ test('no half file is left where --out was tried', async (t) => {
   await bench.run(['run', CID, '--data', 'x', '--out', join(bench.home, 'answer')])
   assert.ok(!existsSync(join(bench.home, 'answer')) && !existsSync(join(bench.home, 'answer.part')))
 })
+
+test('a stored result is told as one, by run with the same id and by job result', async (t) => {
+  const bench = makeBench(t)
+  const argv = ['run', CID, '--data', 'x', '--id', 'again']
+  assert.doesNotMatch((await bench.run(argv)).stderr, /stored result/)
+  assert.match((await bench.run(argv)).stderr, /stored result/)
+  const details = await bench.api.client.job('again')
+  bench.api.client.job = async () => ({
+    ...details,
+    ...(details.result && { result: { ...details.result, replayed: false } }),
+  })
+  const { stderr } = await bench.run(['job', 'result', 'again'])
+  assert.match(stderr, /stored result/)
+})
