@@ -13,7 +13,7 @@ const ROOT = join(import.meta.dirname, '..')
 /** `from` must stand in the file exactly once; it becomes `to`. */
 type Mutant = { name: string; file: 'Channels' | 'Hosts' | 'Tasks'; from: string; to: string }
 
-export const MUTANTS: readonly Mutant[] = [
+const MUTANTS: readonly Mutant[] = [
   channels(
     'anybody opens',
     'if (msg.sender != terms.client) revert NotClient(msg.sender, terms.client);\n        id',

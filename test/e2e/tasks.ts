@@ -27,7 +27,7 @@ exit $(cat /tmp/code || echo 7)
 `
 
 /** Does what the first word of its input says. */
-export const WICKED_CGI = `
+const WICKED_CGI = `
 case "$(head -c 12 | tr -d ' ')" in
   crash) kill $(cat /tmp/server) ;;
   endless) printf 'Content-Type: text/plain\\r\\n\\r\\n'; cat /dev/zero ;;
