@@ -153,20 +153,25 @@ test('a dead spare sidecar is not handed out', { skip }, async () => {
   assert.equal(text(await t.once(image, appPlan('echo'), '1')), '1')
 })
 
-test('a start that fails in every way leaves no container and no folder but the spare ones', { skip }, async () => {
-  const engine = new TestEngine(0)
-  const name = engine.name()
-  await engine.start(image, appPlan('echo'), { name })
-  await failure('start_failed', engine.engine.start(image, appPlan('echo'), { name }, NEVER))
-  await failure('start_failed', engine.start(image, { ...appPlan('echo'), command: ['/no'] }))
-  await failure('start_failed', engine.start(image, appPlan('echo'), { runtime: 'no-such-runtime' }))
-  await failure('start_failed', engine.start(image, appPlan('echo', { resources: { cpuMillis: 4_000_000 } })))
-  await failure('start_failed', engine.start(image, appPlan('echo'), { gpuIds: ['77'] }))
-  await failure('cancelled', engine.start(image, appPlan('echo'), {}, AbortSignal.timeout(60)))
-  await failure('start_timeout', engine.start(image, appPlan('echo', { limits: { startTimeoutMs: 30 } })))
-  assert.equal((await engine.containers()).length, 2, 'the first one and its sidecar')
-  await engine.end()
-})
+test(
+  'two of one name stand side by side; a start that fails in every way leaves no container and no folder',
+  { skip },
+  async () => {
+    const engine = new TestEngine(0)
+    const name = engine.name()
+    await engine.start(image, appPlan('echo'), { name })
+    const twin = await engine.start(image, appPlan('echo'), { name })
+    await twin.stop()
+    await failure('start_failed', engine.start(image, { ...appPlan('echo'), command: ['/no'] }))
+    await failure('start_failed', engine.start(image, appPlan('echo'), { runtime: 'no-such-runtime' }))
+    await failure('start_failed', engine.start(image, appPlan('echo', { resources: { cpuMillis: 4_000_000 } })))
+    await failure('start_failed', engine.start(image, appPlan('echo'), { gpuIds: ['77'] }))
+    await failure('cancelled', engine.start(image, appPlan('echo'), {}, AbortSignal.timeout(60)))
+    await failure('start_timeout', engine.start(image, appPlan('echo', { limits: { startTimeoutMs: 30 } })))
+    assert.equal((await engine.containers()).length, 2, 'the first one and its sidecar')
+    await engine.end()
+  },
+)
 
 test('a missing sidecar image is told with its cure', { skip }, async () => {
   const engine = new DockerEngine({ owner: 'x', sidecarImage: 'no/such:image' })
