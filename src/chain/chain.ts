@@ -81,20 +81,25 @@ export class Chain {
     }
   }
 
-  /** A view function of a contract, on the newest state. */
+  /** A view function of a contract, on the newest state or as of a block. */
   async read<const A extends Abi, N extends FunctionName<A>>(
     codec: Codec<A>,
     to: Hex,
     name: N,
     args: Args<A, N>,
     signal: AbortSignal,
+    block?: number,
   ): Promise<Result<A, N>> {
-    return codec.decode(name, await this.call({ to, data: codec.encode(name, args) }, signal))
+    return codec.decode(name, await this.call({ to, data: codec.encode(name, args) }, signal, block))
   }
 
   /** `eth_call`: what a transaction would return now. Throws `chain_refused` with the contract's own reason. */
-  async call(tx: { to: Hex; data: Hex; from?: Hex; value?: bigint }, signal: AbortSignal): Promise<Hex> {
-    return this.#simulated(tx, 'eth_call', zBytes, signal)
+  async call(
+    tx: { to: Hex; data: Hex; from?: Hex; value?: bigint },
+    signal: AbortSignal,
+    block?: number,
+  ): Promise<Hex> {
+    return this.#simulated(tx, 'eth_call', zBytes, signal, block)
   }
 
   async estimateGas(tx: { to?: Hex; data: Hex; from?: Hex; value?: bigint }, signal: AbortSignal): Promise<bigint> {
@@ -119,8 +124,13 @@ export class Chain {
     return this.#ask('eth_getBalance', [address, 'latest'], zQuantity, signal)
   }
 
-  async code(address: Hex, signal: AbortSignal): Promise<Hex> {
-    return this.#ask('eth_getCode', [address, 'latest'], zBytes, signal)
+  async code(address: Hex, signal: AbortSignal, block?: number): Promise<Hex> {
+    return this.#ask(
+      'eth_getCode',
+      [address, block === undefined ? 'latest' : `0x${block.toString(16)}`],
+      zBytes,
+      signal,
+    )
   }
 
   async transactionCount(address: Hex, block: 'latest' | 'pending', signal: AbortSignal): Promise<number> {
@@ -157,9 +167,11 @@ export class Chain {
     method: string,
     schema: z.ZodType<T>,
     signal: AbortSignal,
+    block?: number,
   ): Promise<T> {
     const value = tx.value === undefined ? undefined : `0x${tx.value.toString(16)}`
-    return this.#ask(method, [{ ...tx, value }, 'latest'], schema, signal).catch((error: unknown) => {
+    const at = block === undefined ? 'latest' : `0x${block.toString(16)}`
+    return this.#ask(method, [{ ...tx, value }, at], schema, signal).catch((error: unknown) => {
       throw asRefusal(error)
     })
   }

@@ -76,6 +76,15 @@ export class Channels {
     return { state: closesAt === 0n ? 'open' : 'closing', deposit, claimed, closesAt: Number(closesAt) }
   }
 
+  /** The deposit that this many blocks stand behind, the one with the transaction counted; 0 where there is none yet. */
+  async confirmedDeposit(channelId: Hex, confirmations: number, signal: AbortSignal): Promise<bigint> {
+    const head = await this.#chain.block(signal)
+    const block = Math.max(0, head.number - Math.max(0, confirmations - 1))
+    // Before the contract was there, nobody had a deposit in it.
+    if ((await this.#chain.code(this.#address, signal, block)) === '0x') return 0n
+    return (await this.#chain.read(codec, this.#address, 'channel', [channelId], signal, block)).deposit
+  }
+
   async lane(channelId: Hex, taskId: Hex, signal: AbortSignal): Promise<LaneState> {
     const lane = await this.#chain.read(codec, this.#address, 'lane', [channelId, taskId], signal)
     return { ...lane, jobs: Number(lane.jobs) }

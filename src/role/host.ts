@@ -153,7 +153,7 @@ export class Host {
     }
     if (state.deposit === 0n && !state.closed) {
       throw new MecaError(
-        'payment',
+        'busy',
         `The channel ${channelId} has no deposit that ${this.#c.confirmations} confirmations stand behind`,
         { cure: 'open it, or wait for its confirmation' },
       )

@@ -237,6 +237,15 @@ export async function chainChannel(channels: Channels, channelId: Hex, signal: A
   return { deposit, claimed, closesAt, closed: state === 'finished' }
 }
 
+/** The same with the part of the deposit that a host counts on; that a client is closing counts at once. */
+export async function confirmedChannel(base: Base, channelId: Hex, signal: AbortSignal): Promise<ChainChannel> {
+  const newest = await chainChannel(base.channels, channelId, signal)
+  const { confirmations } = base.config.chain
+  if (confirmations <= 1 || newest.closed) return newest
+  const confirmed = await base.channels.confirmedDeposit(channelId, confirmations, signal)
+  return { ...newest, deposit: confirmed < newest.deposit ? confirmed : newest.deposit }
+}
+
 export async function balanceOf(base: Base, token: Hex, signal: AbortSignal): Promise<bigint> {
   return token === NATIVE
     ? base.chain.balance(base.signer.address, signal)

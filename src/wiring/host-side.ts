@@ -29,7 +29,7 @@ import { Images } from '../role/images.ts'
 import { Settler } from '../role/settle.ts'
 import { VoucherExport } from '../store/export.ts'
 import { FORMAT_NAMES } from '../task/format.ts'
-import { chainChannel } from './base.ts'
+import { confirmedChannel } from './base.ts'
 import type { Base, Closer } from './base.ts'
 
 export type HostSide = {
@@ -222,7 +222,7 @@ function hostComponents(
   base: Base,
   { book, fleet, images, engine, policy, advertiser, settler, copies, onFatal }: HostParts,
 ): ConstructorParameters<typeof Host>[0] {
-  const { chain, signer, config, channels } = base
+  const { chain, signer, config } = base
   const now = () => performance.now()
   const gpus = new GpuShelf(policy.total.gpus)
   const wallNow = () => Date.now()
@@ -249,7 +249,7 @@ function hostComponents(
       now,
       wallNow,
     },
-    channelState: (id, signal) => chainChannel(channels, id, signal),
+    channelState: (id, signal) => confirmedChannel(base, id, signal),
     offered: (sequence) => advertiser.offered(sequence),
     requireSpace: spaceCheck(base),
     exportVouchers: exporter(base, book, copies),
@@ -272,7 +272,7 @@ function makeSettler(base: Base, book: Book): Settler {
   const { channels, wallet, config } = base
   return new Settler({
     book,
-    state: (id, signal) => chainChannel(channels, id, signal),
+    state: (id, signal) => confirmedChannel(base, id, signal),
     lane: (id, task, signal) => channels.lane(id, task, signal),
     claim: async (groups, signal) => {
       const { receipt } = await channels.claim(wallet, groups, signal)

@@ -215,3 +215,20 @@ test('P31 what a client claims of its own vouchers is nothing, and costs no tran
   )
   assert.equal((await channels.state(channels.idOf(terms), signal)).claimed, 0n)
 })
+
+test('a deposit counts once enough blocks stand behind it; one below the contract is none', { skip }, async () => {
+  const { channels, chain, signal } = market
+  const terms = newTerms(NATIVE)
+  const id = channels.idOf(terms)
+  await channels.open(market.wallet(CLIENT), terms, 700n, signal)
+  assert.equal(await channels.confirmedDeposit(id, 0, signal), 700n)
+  assert.equal(await channels.confirmedDeposit(id, 1, signal), 700n)
+  assert.equal(await channels.confirmedDeposit(id, 3, signal), 0n)
+  await chain.rpc.request('anvil_mine', ['0x1'], signal)
+  assert.equal(await channels.confirmedDeposit(id, 3, signal), 0n)
+  await chain.rpc.request('anvil_mine', ['0x1'], signal)
+  assert.equal(await channels.confirmedDeposit(id, 3, signal), 700n)
+  await channels.topUp(market.wallet(CLIENT), terms, 50n, signal)
+  assert.equal(await channels.confirmedDeposit(id, 3, signal), 700n, 'a top-up waits for its own confirmations')
+  assert.equal(await channels.confirmedDeposit(id, 1_000_000, signal), 0n)
+})

@@ -129,7 +129,7 @@ describe('a hostile client', { skip }, () => {
 
   test('a channel that nobody opened, one in a token that is not taken, one that closes too fast: refused', async () => {
     mallory.hello({ ...terms, salt: toHex(Buffer.alloc(32, 7)) })
-    assert.match(await mallory.refusal('payment'), /no deposit/)
+    assert.match(await mallory.refusal('busy'), /no deposit/)
     mallory.forget()
     mallory.hello({ ...terms, token: stage.market.deployment.token ?? `0x${'11'.repeat(20)}` })
     assert.match(await mallory.refusal('refused'), /not taken/)
