@@ -1,0 +1,76 @@
+/**
+ * The channels at a host: what the chain says of each, written down, and whether a hello comes from who may speak for it.
+ * The chain is asked here and nowhere else on a job's way: when a client says hello, and when its vouchers outgrow the
+ * deposit that is known.
+ */
+import { MecaError } from '../core/errors.ts'
+import type { ChannelRecord } from '../core/records.ts'
+import { recover } from '../core/signature.ts'
+import { sessionDigest } from '../core/typed.ts'
+import type { Hex } from '../core/units.ts'
+import type { ClientMessage } from '../core/wire.ts'
+import type { HostComponents } from './host-components.ts'
+
+/** A hello older than this is a replay; clocks of honest machines differ by less. */
+const MAX_HELLO_AGE_MS = 300_000
+
+export class HostChannels {
+  readonly #c: HostComponents
+
+  constructor(c: HostComponents) {
+    this.#c = c
+  }
+
+  get(channelId: Hex): ChannelRecord {
+    const channel = this.#c.book.channels.get(channelId)
+    if (channel === undefined) throw new MecaError('not_found', `No channel ${channelId} is known here`)
+    return channel
+  }
+
+  /** The channel as the chain has it now, written down. */
+  async refreshed(channelId: Hex, terms: ChannelRecord['terms']): Promise<ChannelRecord> {
+    const state = await this.#c.channelState(channelId, this.#c.signal)
+    const old = this.#c.book.channels.get(channelId)
+    const channel: ChannelRecord = {
+      channelId,
+      side: 'host',
+      terms,
+      // Nothing reopens a channel: one that was released here may be ended by its client at any moment.
+      state: state.closed ? 'closed' : state.closesAt > 0 || old?.state === 'closing' ? 'closing' : 'open',
+      deposit: state.deposit,
+      claimed: state.claimed,
+      closesAt: state.closesAt,
+      createdAt: old?.createdAt ?? this.#c.wallNow(),
+    }
+    if (state.deposit === 0n && !state.closed) {
+      throw new MecaError(
+        'busy',
+        `The channel ${channelId} has no deposit that ${this.#c.confirmations} confirmations stand behind`,
+        { cure: 'open it, or wait for its confirmation' },
+      )
+    }
+    this.#c.book.stageChannel(channel)
+    await this.#c.book.commit('channel', { channels: [channel] })
+    return channel
+  }
+
+  /** Throws where the hello is for another host, in a token not taken, too old, or not signed by the channel's signer. */
+  checkHello(clientPeer: string, channelId: Hex, { terms, issuedAt, signature }: ClientMessage<'hello'>): void {
+    const { policy, domain, signer, peerId, wallNow } = this.#c
+    if (terms.host !== signer.address)
+      throw new MecaError('bad_input', `The channel is for ${terms.host}, this is ${signer.address}`)
+    if (!policy.tariffs.some((t) => t.token === terms.token))
+      throw new MecaError('refused', `The token ${terms.token} is not taken here`)
+    if (terms.closeDelaySeconds < policy.minCloseDelaySeconds) {
+      throw new MecaError(
+        'refused',
+        `The channel's close delay is ${terms.closeDelaySeconds} s, at least ${policy.minCloseDelaySeconds} s are needed to claim in time`,
+      )
+    }
+    if (Math.abs(wallNow() - issuedAt) > MAX_HELLO_AGE_MS)
+      throw new MecaError('unauthorized', 'The hello is too old, or a clock is wrong', { cure: 'set the clock' })
+    const digest = sessionDigest(domain, { channelId, clientPeer, hostPeer: peerId, issuedAt })
+    if (recover(digest, signature) !== terms.signer)
+      throw new MecaError('unauthorized', `The hello is not signed by the channel's signer ${terms.signer}`)
+  }
+}
