@@ -40,12 +40,33 @@ export type HttpExchange = {
   contentType: string
 }
 
-/** Stage inputs, run to the end, collect outputs. */
+/**
+ * Stage inputs, run to the end, collect outputs. Everything staged or collected lies under one of `mounts`, each a
+ * volume of limited size, so that a task fills its own room and never the host's disk.
+ */
 export type FilesExchange = {
   kind: 'files'
-  inputs: readonly { name: string; path: string; directory: boolean; readOnly: boolean }[]
-  outputs: readonly { name: string; path: string; directory: boolean }[]
+  /** Replaces the image's ENTRYPOINT where the format says so. */
+  entrypoint?: readonly string[]
+  /** The task's working folder where the format sets one. */
+  workingFolder?: string
+  mounts: readonly Mount[]
+  /** In this order. Paths are absolute in the container; parents are made. */
+  stage: readonly Staged[]
+  collect: readonly Collected[]
 }
+
+/** `sizeBytes` is room for what is written while it runs, beside what is staged there. */
+export type Mount = { path: string; writable: boolean; sizeBytes: number }
+
+/** `from` is a path in the job's bundle, see core/bundle; `text` is written as it is, without a newline of ours. */
+export type Staged =
+  | { kind: 'text'; path: string; text: string }
+  | { kind: 'file'; path: string; from: string }
+  /** `from` absent: an empty folder. */
+  | { kind: 'folder'; path: string; from?: string }
+
+export type Collected = { name: string; path: string; folder: boolean }
 
 /** How a container ended. `exitCode` 137 with `outOfMemory` false is a kill. */
 export type ContainerEnd = {

@@ -73,3 +73,39 @@ export type Instance = {
 export type RequestLimits = { timeoutMs: number; outputBytes: number }
 
 export type Reply = { status: number; contentType: string; body: Uint8Array }
+
+/**
+ * Something to be put into the container before it starts: absolute path, and for a file its bytes. Who makes them streams
+ * them in order; the engine carries them in without keeping them in memory.
+ */
+export type StagedEntry =
+  | { kind: 'folder'; path: string }
+  | { kind: 'file'; path: string; bytes: number; body: AsyncIterable<Uint8Array> | Uint8Array }
+
+export type RunOptions = StartOptions & {
+  staged: AsyncIterable<StagedEntry>
+  /** The task's own process has begun: from here on it is billed. */
+  onStarted?: () => void
+}
+
+/**
+ * A container that ran to its end. Its volumes are kept until `dispose`, which is safe to repeat; what it printed is
+ * at most the plan's log budget.
+ */
+export type FilesRun = {
+  readonly end: ContainerEnd
+  readonly timings: Readonly<Record<string, number>>
+  readonly console: Uint8Array
+  /**
+   * What lies at the collected paths, in the engine's order. Only regular files and folders; anything else is told as
+   * `left`. A body must be read before the next entry is asked for. Throws `too_large` beyond the plan's output bytes.
+   */
+  outputs(signal: AbortSignal): AsyncIterable<CollectedEntry>
+  dispose(): Promise<void>
+}
+
+/** `path` is below the collected path, empty for itself. */
+export type CollectedEntry =
+  | { kind: 'folder'; name: string; path: string }
+  | { kind: 'file'; name: string; path: string; bytes: number; body: AsyncIterable<Uint8Array> }
+  | { kind: 'left'; name: string; path: string; why: string }

@@ -4,11 +4,11 @@
  */
 import { asMecaError, MecaError, toProblem } from '../core/errors.ts'
 import type { Outcome, Phase, PhaseClock } from '../core/job.ts'
-import type { LogLine } from '../core/plan.ts'
+import type { LogLine, Plan } from '../core/plan.ts'
 import type { JobStatus } from '../core/receipt.ts'
 import type { Resources } from '../core/resources.ts'
 import type { ImageId, Instance, PullProgress } from '../engine/engine.ts'
-import { formatOf } from '../task/format.ts'
+import { formatOf, requireHttp } from '../task/format.ts'
 import type { Fleet, Lease } from './fleet.ts'
 import type { KnownTask } from './tasks.ts'
 
@@ -50,12 +50,7 @@ export type ExecuteComponents = {
     signal: AbortSignal,
     onProgress: (p: PullProgress) => void,
   ): Promise<ImageId>
-  start(
-    image: ImageId,
-    plan: ReturnType<ReturnType<typeof formatOf>['plan']>,
-    options: { name: string; runtime?: string },
-    signal: AbortSignal,
-  ): Promise<Instance>
+  start(image: ImageId, plan: Plan, options: { name: string; runtime?: string }, signal: AbortSignal): Promise<Instance>
   limits: { startTimeoutMs: number; fetchTimeoutMs: number; outputBytes: number }
   wallNow(): number
   now(): number
@@ -127,7 +122,7 @@ async function fetched(
 }
 
 function planOf(c: ExecuteComponents, work: Work) {
-  return formatOf(work.task.manifest.format).plan(work.task.descriptor, {
+  return requireHttp(formatOf(work.task.manifest.format)).plan(work.task.descriptor, {
     resources: work.resources,
     maxSeconds: work.maxSeconds,
     startTimeoutMs: c.limits.startTimeoutMs,

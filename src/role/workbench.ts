@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { MecaError } from '../core/errors.ts'
 import type { Engine, ImageId } from '../engine/engine.ts'
-import { detectFormat, formatOf } from '../task/format.ts'
+import { detectFormat, formatOf, requireHttp } from '../task/format.ts'
 import type { Described, Finding, Folder, TaskFormat } from '../task/format.ts'
 import type { CheckReport, OnProgress, Output, TestOptions, TestReport } from './api.ts'
 import { readFolder } from './folder.ts'
@@ -61,7 +61,7 @@ export class Workbench {
     onProgress({ kind: 'step', step: 'build' })
     const context = await mkdtemp(join(tmpdir(), 'meca-build-'))
     try {
-      for (const path of described.buildContext) {
+      for (const path of contextOf(described)) {
         await mkdir(dirname(join(context, path)), { recursive: true })
         await cp(join(dir, path), join(context, path))
       }
@@ -106,7 +106,8 @@ export class Workbench {
     const { dir, described, format, folder } = opened
     const { startTimeoutMs, maxSeconds, outputBytes } = this.#c.limits
     const descriptor = folder.texts.get(described.descriptor) ?? ''
-    const plan = format.plan(descriptor, { resources: described.resources, maxSeconds, startTimeoutMs, outputBytes })
+    const http = requireHttp(format)
+    const plan = http.plan(descriptor, { resources: described.resources, maxSeconds, startTimeoutMs, outputBytes })
     const body = input ?? (await this.#example(dir, described, 'input'))
     const expected = input === undefined ? await this.#example(dir, described, 'output') : undefined
     onProgress({ kind: 'step', step: 'start' })
@@ -122,7 +123,7 @@ export class Workbench {
       const started = this.#c.now()
       onProgress({ kind: 'step', step: 'run' })
       const reply = await instance.request(body, { timeoutMs: maxSeconds * 1000, outputBytes }, signal)
-      const same = expected === undefined ? undefined : format.sameOutput(expected, reply.body)
+      const same = expected === undefined ? undefined : http.sameOutput(expected, reply.body)
       return {
         dir,
         format: format.name,
@@ -150,6 +151,12 @@ export class Workbench {
       throw new MecaError('invalid_task', `The task has no example ${which}`, { cure: 'add one, or give an input' })
     return readFile(join(dir, path))
   }
+}
+
+/** Throws `bad_input` where there is nothing to build. */
+function contextOf({ image }: Described): readonly string[] {
+  if (image.kind === 'build') return image.context
+  throw new MecaError('bad_input', `The image is finished already: ${image.path}`, { cure: 'publish it as it is' })
 }
 
 function hasError(findings: readonly Finding[]): boolean {

@@ -2,8 +2,9 @@
  * What a task format is: a small pure module that reads a developer's folder and turns a package and a job into a
  * plan. Engines, payment and peers know no format.
  */
+import type { FileTree, JobFile } from '../core/bundle.ts'
 import { MecaError } from '../core/errors.ts'
-import type { Plan } from '../core/plan.ts'
+import type { ContainerEnd, Plan } from '../core/plan.ts'
 import type { Resources } from '../core/resources.ts'
 import { meca } from './meca.ts'
 import type { FormatName } from './package.ts'
@@ -21,30 +22,96 @@ export type Finding = { level: 'error' | 'warning'; where: string; what: string;
 export type Described = {
   title: string
   description: string
+  /** The descriptor's own version, where the format has one. */
+  version?: string
   resources: Resources
   needsNetwork: boolean
   descriptor: string
+  /** Files for an http task; for a files task the folders `example/inputs` and `example/outputs`. */
   example?: { input: string; output: string }
   files: readonly string[]
-  /** The folder's paths that the image is built from; the rest is not sent to the engine. */
-  buildContext: readonly string[]
+  image: ImageOrigin
 }
+
+/** Where the image comes from: built from these paths of the folder (the rest is not sent to the engine), or an archive in it. */
+export type ImageOrigin = { kind: 'build'; context: readonly string[] } | { kind: 'archive'; path: string }
 
 export type JobSpec = { resources: Resources; maxSeconds: number; startTimeoutMs: number; outputBytes: number }
 
-export type TaskFormat = {
+type CommonFormat = {
   readonly name: FormatName
   /** Files whose text `check` and `describe` want. */
   readonly reads: readonly string[]
-  /** Files that a folder of this format has, whatever else is wrong with it. */
-  readonly marks: readonly string[]
+  /** Files that a folder of this format has, whatever else is wrong with it; of an inner list any one will do. */
+  readonly marks: readonly (string | readonly string[])[]
   check(folder: Folder): Finding[]
   /** Throws `invalid_task` where `check` finds an error. */
   describe(folder: Folder): Described
+}
+
+/** A server that is asked: one request's bytes in, one reply's bytes out. */
+export type HttpFormat = CommonFormat & {
+  readonly kind: 'http'
   /** `descriptor` is the text of the package's descriptor. Throws `invalid_task` or `bad_input`. */
   plan(descriptor: string, job: JobSpec): Plan
   /** Whether an output is what the example promises. */
   sameOutput(expected: Uint8Array, actual: Uint8Array): boolean
+}
+
+/** A program that runs to its end over files. */
+export type FilesFormat = CommonFormat & {
+  readonly kind: 'files'
+  /** Where the descriptor lies in the image itself, which is then the truth; absent where the folder has it. */
+  readonly descriptorInImage?: string
+  /** What a caller may give and will get, for help and for `meca task show`. Throws `invalid_task`. */
+  parameters(descriptor: string): Parameter[]
+  /** What this very job needs, at least `task`: some formats let memory grow with the input. Throws `bad_input`. */
+  resources(descriptor: string, task: Resources, given: Given): Resources
+  /** Both sides call it: the client before it pays, the host before it starts. Throws `invalid_task` or `bad_input` naming the parameter. */
+  plan(descriptor: string, job: FilesJob): Plan
+  /** Whether a run counts, and what of it is output. Never throws: whatever a task left is judged. */
+  judge(descriptor: string, job: FilesJob, ran: Ran): Verdict
+}
+
+export type TaskFormat = HttpFormat | FilesFormat
+
+/** `kind` is in the format's own words (`integer`, `image`, `channel`, `env`, …). */
+export type Parameter = {
+  name: string
+  side: 'input' | 'output' | 'env' | 'template'
+  kind: string
+  required: boolean
+  default?: string
+  choices?: readonly string[]
+  description?: string
+}
+
+/** What the caller gave: `job` says it, `files` are those of the bundle and of links, without `inputs/`. */
+export type Given = { job: JobFile; files: FileTree }
+
+export type FilesJob = JobSpec & Given & { worker: { uid: number; gid: number } }
+
+/** What is left after a run. `files` are by collected name, as in `NAME` or `NAME/a/b.txt`. */
+export type Ran = {
+  end: ContainerEnd
+  startedAt: number
+  endedAt: number
+  image: string
+  files: FileTree
+  /** stdout and stderr as they came. */
+  console: Uint8Array
+  /** What was not collected and why, by the same paths. */
+  leftOut: readonly { path: string; why: string }[]
+}
+
+/** A failed run may keep outputs too (logs). `outputs` are names of what was collected, `texts` are made by the format. */
+export type Verdict = {
+  status: 'answered' | 'task_failed'
+  skipped?: boolean
+  problem?: { message: string; cure?: string; code?: 'task_failed' | 'run_timeout' }
+  warnings: readonly string[]
+  outputs: readonly string[]
+  texts: readonly { path: string; content: Uint8Array }[]
 }
 
 const ALL: readonly TaskFormat[] = [meca]
@@ -59,9 +126,18 @@ export function formatOf(name: string): TaskFormat {
   return format
 }
 
+/** Throws `invalid_task` for a format whose tasks are not asked over HTTP. */
+export function requireHttp(format: TaskFormat): HttpFormat {
+  if (format.kind === 'http') return format
+  throw new MecaError('invalid_task', `A ${format.name} task takes files, not a request`, {
+    cure: 'give its inputs with --in NAME=VALUE or --in NAME=@FILE',
+  })
+}
+
 /** The format whose marks are in the folder. Throws `invalid_task` where none or several fit. */
 export function detectFormat(folder: Folder): TaskFormat {
-  const lacks = ({ marks }: TaskFormat) => marks.filter((file) => !folder.files.has(file))
+  const has = (mark: string | readonly string[]) => [mark].flat().some((file) => folder.files.has(file))
+  const lacks = ({ marks }: TaskFormat) => marks.filter((mark) => !has(mark))
   const fitting = ALL.filter((f) => lacks(f).length === 0)
   const only = fitting[0]
   if (only !== undefined && fitting.length === 1) return only
@@ -71,7 +147,12 @@ export function detectFormat(folder: Folder): TaskFormat {
     })
   }
   const [nearest] = ALL.toSorted((a, b) => lacks(a).length - lacks(b).length)
-  const missing = nearest === undefined ? '' : lacks(nearest).join(', ')
+  const missing =
+    nearest === undefined
+      ? ''
+      : lacks(nearest)
+          .map((mark) => [mark].flat().join(' or '))
+          .join(', ')
   throw new MecaError(
     'invalid_task',
     `The folder has the marks of no task format; nearest is ${nearest?.name}, for which it lacks ${missing}`,

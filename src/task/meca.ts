@@ -8,7 +8,7 @@ import { MecaError } from '../core/errors.ts'
 import type { Plan } from '../core/plan.ts'
 import type { Resources } from '../core/resources.ts'
 import { findingsOf } from '../core/text.ts'
-import type { Described, Finding, TaskFormat } from './format.ts'
+import type { Described, Finding, HttpFormat } from './format.ts'
 
 const DESCRIPTOR = 'config.json'
 const TEXTS = ['name.txt', 'description.txt', DESCRIPTOR] as const
@@ -35,8 +35,9 @@ const zConfig = z.object({
     .optional(),
 })
 
-export const meca: TaskFormat = {
+export const meca: HttpFormat = {
   name: 'meca',
+  kind: 'http',
   reads: TEXTS,
   marks: [DESCRIPTOR, 'Dockerfile', 'name.txt'],
 
@@ -67,9 +68,12 @@ export const meca: TaskFormat = {
       descriptor: DESCRIPTOR,
       example: EXAMPLE,
       files: FILES.filter((file) => file !== 'Dockerfile'),
-      buildContext: [...folder.files.keys()].filter(
-        (path) => path === 'Dockerfile' || path === '.dockerignore' || path.startsWith('src/'),
-      ),
+      image: {
+        kind: 'build',
+        context: [...folder.files.keys()].filter(
+          (path) => path === 'Dockerfile' || path === '.dockerignore' || path.startsWith('src/'),
+        ),
+      },
     }
   },
 

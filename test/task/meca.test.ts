@@ -48,7 +48,7 @@ test('M-01 a folder with all seven entries is admitted, and says what it is', ()
     descriptor: 'config.json',
     example: { input: 'example_input.bin', output: 'example_output.bin' },
     files: ['name.txt', 'description.txt', 'example_input.bin', 'example_output.bin', 'config.json'],
-    buildContext: ['Dockerfile', 'src/app.py'],
+    image: { kind: 'build', context: ['Dockerfile', 'src/app.py'] },
   })
 })
 
@@ -194,7 +194,8 @@ test('M-06 only the Dockerfile, .dockerignore and src/ go to the engine', () => 
     'srcery/x': 'x',
     '.env': 'x',
   })
-  assert.deepEqual([...meca.describe(more).buildContext].sort(), [
+  const { image } = meca.describe(more)
+  assert.deepEqual(image.kind === 'build' && [...image.context].sort(), [
     '.dockerignore',
     'Dockerfile',
     'src/app.py',
