@@ -68,6 +68,13 @@ export class Codec<const A extends Abi> {
       })
   }
 
+  /** The first topic of an event's logs. */
+  topic(name: string): Hex {
+    const event = this.#interface.getEvent(name)
+    if (event === null) throw new MecaError('internal', `The contract has no event ${name}`)
+    return event.topicHash as Hex
+  }
+
   #outputs(name: string): readonly AbiParameter[] {
     const found = this.#abi.find((item) => item.type === 'function' && item.name === name)
     return found?.type === 'function' ? found.outputs : []

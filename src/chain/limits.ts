@@ -39,5 +39,8 @@ export const PAGE_SIZE = 200
 /** Entries of a listing that are read in all: whoever fills a registry fills no memory of ours. */
 export const MAX_LISTED = 20_000
 
+/** Questions for one kind of log: an endpoint that serves 10,000 blocks at a time is asked for 20 million blocks. */
+export const MAX_LOG_REQUESTS = 2_000
+
 /** Rows in one claim transaction: about 25,000 gas each, so that it fits in a block of 15 million with room to spare. */
 export const MAX_CLAIM_ROWS = 400
