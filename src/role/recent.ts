@@ -4,7 +4,7 @@
  * keeps every result until the client acknowledges it, which it does when the result is on disk.
  */
 import { LRUCache } from 'lru-cache'
-import type { Delivered } from './client-session.ts'
+import type { Delivered } from './client-pending.ts'
 
 /** Outputs kept in memory after they were written: callers read theirs within moments. */
 const KEPT_BYTES = 4 * 2 ** 20

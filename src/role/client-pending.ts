@@ -1,0 +1,29 @@
+/** A job that somebody waits for at a client's line, and what it is told meanwhile. */
+import type { Phase } from '../core/job.ts'
+import type { LogLine } from '../core/plan.ts'
+import type { ClientJob } from '../core/records.ts'
+import type { JobRequest } from '../core/wire.ts'
+
+export type Event = { phase: Phase; at: number; progress?: { doneBytes: number; totalBytes: number }; logs?: LogLine[] }
+
+/** Where an input's bytes come from; `read` may be called again. */
+export type Input = { bytes: Uint8Array } | { lengthBytes: number; read(offset: number): AsyncIterable<Uint8Array> }
+
+/** A checked result; `written` settles when it is on disk, until when the host keeps it too. */
+export type Delivered = { job: ClientJob; output: Uint8Array | undefined; written: Promise<void> }
+
+export type Pending = {
+  job: ClientJob
+  /** Absent for a job that a former process or connection sent. */
+  request?: JobRequest
+  input?: Input
+  /** Called once the job's price is in a voucher, so that the room it was promised is not counted twice. */
+  onVouched?: () => void
+  /** It was sent once more, to a host that said that it never came. */
+  resent?: boolean
+  /** Its price was freed already: the host had refused it. */
+  freed?: boolean
+  onEvent: (event: Event) => void
+  resolve(delivered: Delivered): void
+  reject(error: unknown): void
+}
