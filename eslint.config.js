@@ -45,10 +45,11 @@ const rooms = {
     ]),
   },
   store: { rooms: ['core'], packages: ['node:.+', 'level', 'lru-cache', 'zod'] },
-  role: { rooms: ['core', 'task'], packages: ['node:.+', 'zod', 'lru-cache'], typesFromAnywhere: true },
+  bundle: { rooms: ['core'], packages: ['node:.+', 'tar-stream'] },
+  role: { rooms: ['core', 'task', 'bundle'], packages: ['node:.+', 'zod', 'lru-cache'], typesFromAnywhere: true },
   http: { rooms: ['core'], packages: ['node:.+', 'express', 'zod', 'zod-openapi'], typesFromAnywhere: true },
   cli: {
-    rooms: ['core', 'task'],
+    rooms: ['core', 'task', 'bundle'],
     packages: ['node:.+', 'commander', 'zod', 'undici', 'yaml'],
     typesFromAnywhere: true,
   },
