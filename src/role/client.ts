@@ -2,58 +2,41 @@
  * The client's story: choose a host, make room for the price on a channel, send the job, check what comes back. A job is
  * known by its id: asked for again, it is answered from what is stored and costs nothing.
  */
-import { createHash, randomBytes } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { knownCode, MecaError, toProblem } from '../core/errors.ts'
-import { rank } from '../core/offer.ts'
-import type { Candidate, Experience, Refusal, Wanted } from '../core/offer.ts'
-import { MAX_RUN_SECONDS } from '../core/job.ts'
+import { MecaError } from '../core/errors.ts'
+import type { Candidate, Refusal } from '../core/offer.ts'
 import type { LogLine } from '../core/plan.ts'
-import { STATUS } from '../core/receipt.ts'
-import type { JobStatus } from '../core/receipt.ts'
 import type { ChannelRecord, ClientJob } from '../core/records.ts'
 import { total } from '../core/tariff.ts'
-import { toHex } from '../core/typed.ts'
-import { zJobId } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
-import type { JobRequest } from '../core/wire.ts'
 import type { OnProgress, QuoteOptions, RunInput, RunOptions, RunResult } from './api.ts'
 import { Budget } from './budget.ts'
+import { Choice, nobody } from './client-choice.ts'
+import type { ChoiceParts } from './client-choice.ts'
 import type { ClientComponents, HostAddress } from './client-components.ts'
 import { isChannelRefused } from './client-line.ts'
-import type { Delivered, Event, Input } from './client-pending.ts'
+import type { Delivered, Event } from './client-pending.ts'
+import { newJob, newJobId, openInput, requestFor, requireJobId, toResult } from './client-records.ts'
+import type { OpenInput } from './client-records.ts'
 import { ClientSession } from './client-session.ts'
+import { joined, requireSame, waitFor } from './client-wait.ts'
+import type { Running } from './client-wait.ts'
 import { addressOf } from './market.ts'
-import type { Market } from './market.ts'
-import { RecentResults } from './recent.ts'
 import type { Payer, Room } from './payer.ts'
-import { sha256 } from './sums.ts'
+import { RecentResults } from './recent.ts'
 import type { KnownTask, Tasks } from './tasks.ts'
 
-export type ClientParts = {
-  market: Market
+export type ClientParts = ChoiceParts & {
   tasks: Tasks
   payer: Payer
-  /** Undefined where the chain does not know this host. */
-  registered(host: Hex, signal: AbortSignal): Promise<boolean>
   /** Where others can fetch a task's package. */
   providers(cid: string): string[]
-  defaultMaxSeconds: number
   /** What fetching, starting and waiting for room may take beside the run itself. */
   overheadMs: number
-  /** The owner's cap on one job where the caller names none. */
-  defaultMaxPrice: bigint | undefined
   onLog(id: string, line: LogLine): void
-  /** How long to listen for offers before saying that there are none. */
-  offersWaitMs: number
 }
 
 /** Hosts tried one after the other when they refuse before anything ran. */
 const MAX_TRIES = 3
-/** A host that was told to stop answers within this, or is not there. */
-const CANCEL_GRACE_MS = 10_000
-/** Younger than this, a channel was opened for the job that is sent over it. */
-const NEW_CHANNEL_MS = 5_000
 /** Failures that one proven lie weighs: enough to stand behind every host that was not caught. */
 const CAUGHT = 100
 /** Refusals after which another host may well say yes. */
@@ -71,7 +54,7 @@ export class Client {
   readonly #c: ClientComponents
   readonly #parts: ClientParts
   readonly #sessions = new Map<Hex, ClientSession>()
-  readonly #experience = new Map<Hex, Experience>()
+  readonly #choice: Choice
   readonly #recent = new RecentResults()
   /** Jobs under way by the ids that callers chose: asked for twice at once, one is run once. */
   readonly #running = new Map<string, Running>()
@@ -80,6 +63,7 @@ export class Client {
   constructor(c: ClientComponents, parts: ClientParts) {
     this.#c = c
     this.#parts = parts
+    this.#choice = new Choice(parts, c.spending)
     this.#budget = new Budget(c.spending)
   }
 
@@ -92,25 +76,8 @@ export class Client {
   }
 
   /** Who can do it, and why the others cannot. */
-  async choose(
-    task: KnownTask,
-    options: QuoteOptions & { inputBytes: number },
-    signal: AbortSignal,
-  ): Promise<{ candidates: Candidate[]; refusals: Refusal[] }> {
-    const wanted = this.#wanted(task, options)
-    const heard = await this.#offers(options.host, signal)
-    const unregistered: Refusal[] = []
-    const offers = []
-    for (const { offer } of heard) {
-      if (await this.#parts.registered(offer.host, signal)) offers.push(offer)
-      else unregistered.push({ host: offer.host, code: 'unregistered', reason: 'is not registered on chain' })
-    }
-    const { candidates, refusals } = rank(
-      offers,
-      wanted,
-      (host) => this.#experience.get(host) ?? { answered: 0, failed: 0 },
-    )
-    return { candidates, refusals: [...refusals, ...unregistered] }
+  choose(task: KnownTask, options: QuoteOptions & { inputBytes: number }, signal: AbortSignal) {
+    return this.#choice.choose(task, options, signal)
   }
 
   async run(
@@ -121,10 +88,7 @@ export class Client {
     signal: AbortSignal,
   ): Promise<RunResult> {
     const id = options.id ?? newJobId()
-    if (!zJobId.safeParse(id).success)
-      throw new MecaError('bad_input', `The job id ${JSON.stringify(id)} is not usable`, {
-        cure: 'use 1 to 64 letters, digits, dots, dashes and underscores',
-      })
+    requireJobId(id)
     const source = await openInput(input, signal)
     const cid = await this.#parts.tasks.resolve(ref, signal)
     const running = this.#running.get(id)
@@ -197,38 +161,6 @@ export class Client {
     throw new MecaError('not_found', `There is no job ${id} here`, { cure: 'see meca job list' })
   }
 
-  #wanted(task: KnownTask, options: QuoteOptions & { inputBytes: number }): Wanted {
-    const { manifest } = task
-    const maxPrice = options.maxPrice ?? this.#parts.defaultMaxPrice
-    const maxSeconds = options.maxSeconds ?? this.#parts.defaultMaxSeconds
-    requireSeconds(maxSeconds)
-    return {
-      task: task.cid,
-      format: manifest.format,
-      token: manifest.token,
-      fee: manifest.fee,
-      resources: manifest.resources,
-      platform: manifest.image.platform,
-      maxSeconds,
-      inputBytes: options.inputBytes,
-      needsNetwork: manifest.needsNetwork,
-      closeDelaySeconds: this.#c.spending.closeDelaySeconds,
-      ...(options.runtime === undefined ? {} : { runtime: options.runtime }),
-      ...(maxPrice === undefined ? {} : { maxPrice }),
-    }
-  }
-
-  /** A node that has just started hears of the market within a moment, so an empty one is given that moment. */
-  async #offers(host: Hex | undefined, signal: AbortSignal) {
-    const heard = () => this.#parts.market.heard().filter(({ offer }) => host === undefined || offer.host === host)
-    const until = performance.now() + this.#parts.offersWaitMs
-    while (heard().length === 0 && performance.now() < until) {
-      signal.throwIfAborted()
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
-    return heard()
-  }
-
   /** A job id that was used: its stored result, the result it will have, or undefined where nothing ran. */
   async #known(
     id: string,
@@ -243,7 +175,7 @@ export class Client {
     if (job.state === 'done') return toResult(job, true)
     const session = this.session(this.#channel(job.channelId))
     try {
-      const delivered = await this.#waiting(session.attach(job, this.#teller(id, onProgress)), session, job, signal)
+      const delivered = await this.#wait(session.attach(job, this.#teller(id, onProgress)), session, job, signal)
       return this.#finished(delivered)
     } catch (error) {
       // Its voucher was written down, and the job never sent: it is a new one.
@@ -254,14 +186,14 @@ export class Client {
 
   async #runNew(order: Order): Promise<RunResult> {
     const { task, source, options, signal } = order
-    const { candidates, refusals } = await this.choose(task, { ...options, inputBytes: source.bytes }, signal)
+    const { candidates, refusals } = await this.#choice.choose(task, { ...options, inputBytes: source.bytes }, signal)
     for (const candidate of candidates.slice(0, MAX_TRIES)) {
       try {
         return await this.#runOn(candidate, order, refusals)
       } catch (error) {
         if (!(error instanceof MecaError) || !TRY_ANOTHER.has(error.code) || signal.aborted) throw error
         if (await this.#mayRun(order.id)) throw error
-        this.#count(candidate.offer.host, false)
+        this.#choice.count(candidate.offer.host, false)
         refusals.push({ host: candidate.offer.host, code: error.code, reason: error.message })
       }
     }
@@ -284,7 +216,7 @@ export class Client {
     } catch (error) {
       if (!(await this.#mayRun(order.id))) counted(0n)
       // A result that does not verify is no accident, and whoever sends one has the price of a job already.
-      if (error instanceof MecaError && error.code === 'not_verified') this.#count(offer.host, false, CAUGHT)
+      if (error instanceof MecaError && error.code === 'not_verified') this.#choice.count(offer.host, false, CAUGHT)
       throw error
     }
   }
@@ -312,44 +244,14 @@ export class Client {
       const request = requestFor(job, candidate, task, this.#parts.providers(task.cid), options.runtime)
       const session = this.session(room.channel)
       const sent = session.submit(job, request, source.input, this.#teller(id, onProgress), () => room.release())
-      return this.#finished(await this.#waiting(sent, session, job, signal))
+      return this.#finished(await this.#wait(sent, session, job, signal))
     } finally {
       room.release()
     }
   }
 
-  /** Who gives up waiting tells the host so: what runs meanwhile would be billed. No wait is without an end. */
-  async #waiting(
-    work: Promise<Delivered>,
-    session: ClientSession,
-    job: ClientJob,
-    signal: AbortSignal,
-  ): Promise<Delivered> {
-    const { promise: givenUp, reject } = Promise.withResolvers<never>()
-    const cancel = () => {
-      session.cancel(job.id).catch(() => undefined) // The line is down: the host's own limits end the job.
-      const error = new MecaError('cancelled', `The job ${job.id} was cancelled; its host has not confirmed it`)
-      setTimeout(() => reject(error), CANCEL_GRACE_MS).unref()
-    }
-    const patienceMs = job.price.maxSeconds * 1000 + this.#parts.overheadMs
-    const timer = setTimeout(() => {
-      const late = new MecaError(
-        'timeout',
-        `Nothing was heard of job ${job.id} for ${Math.round(patienceMs / 1000)} s`,
-        { cure: 'ask for it later with meca job result; it is paid once' },
-      )
-      session.withdraw(job.id, late)
-      reject(late)
-    }, patienceMs)
-    if (signal.aborted) cancel()
-    signal.addEventListener('abort', cancel, { once: true })
-    work.catch(() => undefined) // Who has given up is not told a second time.
-    try {
-      return await Promise.race([work, givenUp])
-    } finally {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', cancel)
-    }
+  #wait(work: Promise<Delivered>, session: ClientSession, job: ClientJob, signal: AbortSignal): Promise<Delivered> {
+    return waitFor(work, session, job, this.#parts.overheadMs, signal)
   }
 
   #teller(id: string, onProgress: OnProgress): (event: Event) => void {
@@ -366,14 +268,8 @@ export class Client {
     const { job } = delivered
     this.#recent.add(delivered)
     const result = toResult(job, false)
-    this.#count(job.host, result.status === 'answered' || result.status === 'cancelled')
+    this.#choice.count(job.host, result.status === 'answered' || result.status === 'cancelled')
     return result
-  }
-
-  #count(host: Hex, good: boolean, times = 1): void {
-    const past = this.#experience.get(host) ?? { answered: 0, failed: 0 }
-    const next = good ? { answered: past.answered + times } : { failed: past.failed + times }
-    this.#experience.set(host, { ...past, ...next })
   }
 
   #channel(channelId: Hex): ChannelRecord {
@@ -391,181 +287,6 @@ type Order = {
   options: RunOptions
   onProgress: OnProgress
   signal: AbortSignal
-}
-
-/** What a job id stands for. */
-type Identity = { cid: string; hash: Hex }
-type Running = Identity & { result: Promise<RunResult> }
-
-/** Throws `job_conflict` where the id stands for something else. */
-function requireSame(asked: Identity & { id: string }, used: Identity): void {
-  if (asked.cid === used.cid && asked.hash === used.hash) return
-  const what = asked.cid === used.cid ? 'another input' : 'another task'
-  throw new MecaError('job_conflict', `The job id ${asked.id} was used for ${what}`, { cure: 'choose another id' })
-}
-
-/** The result that another caller already waits for. Giving up here leaves the job to that caller. */
-async function joined(running: Running, asked: Identity & { id: string }, signal: AbortSignal): Promise<RunResult> {
-  requireSame(asked, running)
-  const { promise, reject } = Promise.withResolvers<never>()
-  const stop = () => reject(new MecaError('cancelled', `The wait for job ${asked.id} was cancelled`))
-  if (signal.aborted) stop()
-  signal.addEventListener('abort', stop, { once: true })
-  try {
-    return { ...(await Promise.race([running.result, promise])), replayed: true }
-  } finally {
-    signal.removeEventListener('abort', stop)
-  }
-}
-
-type OpenInput = { hash: Hex; bytes: number; input: Input }
-
-async function openInput(input: RunInput, signal: AbortSignal): Promise<OpenInput> {
-  if (input instanceof Uint8Array) return { hash: sha256(input), bytes: input.length, input: { bytes: input } }
-  const hash = createHash('sha256')
-  let bytes = 0
-  for await (const chunk of createReadStream(input.file, { signal }) as AsyncIterable<Buffer>) {
-    hash.update(chunk)
-    bytes += chunk.length
-  }
-  const read = (offset: number): AsyncIterable<Uint8Array> => createReadStream(input.file, { start: offset })
-  return { hash: toHex(hash.digest()), bytes, input: { lengthBytes: bytes, read } }
-}
-
-function newJob(
-  id: string,
-  task: KnownTask,
-  source: OpenInput,
-  channel: ChannelRecord,
-  { offer, price, imageAtHand }: Candidate,
-  refusals: readonly Refusal[],
-  now: number,
-): ClientJob {
-  return {
-    id,
-    cid: task.cid,
-    taskId: task.taskId,
-    name: `${task.manifest.name}@${task.manifest.version}`,
-    inputHash: source.hash,
-    inputBytes: source.bytes,
-    host: channel.terms.host,
-    channelId: channel.channelId,
-    price,
-    state: 'sent',
-    createdAt: now,
-    refusals: [...refusals],
-    chosen: {
-      imageAtHand,
-      // A channel that has carried nothing yet was opened for this job.
-      channelOpen: channel.claimed > 0n || now - channel.createdAt > NEW_CHANNEL_MS,
-      free: offer.free,
-      queueFree: offer.queueFree,
-      runtimes: offer.runtimes,
-    },
-  }
-}
-
-function requestFor(
-  job: ClientJob,
-  { offer, price }: Candidate,
-  task: KnownTask,
-  providers: string[],
-  runtime: string | undefined,
-): JobRequest {
-  return {
-    id: job.id,
-    task: job.cid,
-    inputHash: job.inputHash,
-    inputBytes: job.inputBytes,
-    price,
-    basis: { offer: offer.sequence },
-    resources: task.manifest.resources,
-    ...(runtime === undefined ? {} : { runtime }),
-    providers: providers.slice(0, 8),
-  }
-}
-
-/** A job that ended, as people see it. */
-export function toResult(job: ClientJob, replayed: boolean): RunResult {
-  const { signed, outcome } = job
-  if (signed === undefined || outcome === undefined) throw new MecaError('internal', `job ${job.id} has no receipt`)
-  const { receipt } = signed
-  const { problem, httpStatus, exitCode, logTail } = outcome
-  return {
-    job: job.id,
-    task: job.cid,
-    host: job.host,
-    status: statusName(receipt.status),
-    ...(httpStatus === undefined ? {} : { httpStatus }),
-    ...(exitCode === undefined ? {} : { exitCode }),
-    contentType: outcome.contentType ?? 'application/octet-stream',
-    inputHash: receipt.inputHash,
-    outputHash: receipt.outputHash,
-    outputBytes: outcome.outputBytes,
-    price: {
-      quoted: total(job.price).toString(),
-      host: receipt.hostAmount.toString(),
-      developer: receipt.developerAmount.toString(),
-      token: job.price.token,
-    },
-    receipt: signed.signature,
-    phases: outcome.phases,
-    warm: outcome.warm,
-    replayed,
-    ...(problem === undefined
-      ? {}
-      : {
-          problem: toProblem(
-            new MecaError(
-              knownCode(problem.code),
-              problem.message,
-              problem.cure === undefined ? {} : { cure: problem.cure },
-            ),
-          ),
-        }),
-    ...(logTail === undefined ? {} : { logTail }),
-  }
-}
-
-function statusName(status: number): JobStatus {
-  const found = Object.entries(STATUS).find(([, number]) => number === status)
-  if (found === undefined) throw new MecaError('protocol', `A receipt has status ${status}`)
-  return found[0] as JobStatus
-}
-
-function nobody(refusals: readonly Refusal[], options: RunOptions): MecaError {
-  const reasons = refusals.map(({ host, reason }) => `${host} ${reason}`).join('; ')
-  const onlyPrice = refusals.length > 0 && refusals.every(({ code }) => code === 'price')
-  if (onlyPrice)
-    return new MecaError('price_cap', `Every host costs more than the cap ${options.maxPrice}: ${reasons}`, {
-      cure: 'raise --max-price',
-      details: { refusals },
-    })
-  if (refusals.length === 0) {
-    return new MecaError(
-      'no_host',
-      options.host === undefined
-        ? 'No host offers anything on this market just now'
-        : `The host ${options.host} offers nothing just now`,
-      { cure: 'see meca doctor: are you connected to the market?' },
-    )
-  }
-  return new MecaError('no_host', `No host can run this: ${reasons}`.slice(0, 3000), {
-    cure: 'see meca quote',
-    details: { refusals },
-  })
-}
-
-/** Checked before anything is written: what no host takes must not become a record that nobody can read. */
-function requireSeconds(seconds: number): void {
-  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= MAX_RUN_SECONDS) return
-  throw new MecaError('bad_input', `A job cannot be given ${seconds} s`, {
-    cure: `give --max-seconds a whole number between 1 and ${MAX_RUN_SECONDS}`,
-  })
-}
-
-function newJobId(): string {
-  return `j-${randomBytes(10).toString('hex')}`
 }
 
 async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

@@ -20,8 +20,9 @@ import type {
   QuoteReport,
 } from '../role/api.ts'
 import { Book } from '../role/book.ts'
-import { Client, toResult } from '../role/client.ts'
 import type { ClientComponents, HostAddress } from '../role/client-components.ts'
+import { toResult } from '../role/client-records.ts'
+import { Client } from '../role/client.ts'
 import { Payer } from '../role/payer.ts'
 import type { KnownTask } from '../role/tasks.ts'
 import { balanceOf, chainChannel } from './base.ts'

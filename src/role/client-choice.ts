@@ -1,0 +1,128 @@
+/**
+ * Which host is asked: the offers heard, without hosts that the chain does not know, ranked by fit, price and what was
+ * experienced with each of them so far.
+ */
+import { MecaError } from '../core/errors.ts'
+import { MAX_RUN_SECONDS } from '../core/job.ts'
+import { rank } from '../core/offer.ts'
+import type { Candidate, Experience, Refusal, Wanted } from '../core/offer.ts'
+import type { Hex } from '../core/units.ts'
+import type { QuoteOptions, RunOptions } from './api.ts'
+import type { SpendingPolicy } from './client-components.ts'
+import type { Market } from './market.ts'
+import type { KnownTask } from './tasks.ts'
+
+export type ChoiceParts = {
+  market: Market
+  /** Undefined where the chain does not know this host. */
+  registered(host: Hex, signal: AbortSignal): Promise<boolean>
+  defaultMaxSeconds: number
+  /** The owner's cap on one job where the caller names none. */
+  defaultMaxPrice: bigint | undefined
+  /** How long to listen for offers before saying that there are none. */
+  offersWaitMs: number
+}
+
+export class Choice {
+  readonly #parts: ChoiceParts
+  readonly #spending: SpendingPolicy
+  readonly #experience = new Map<Hex, Experience>()
+
+  constructor(parts: ChoiceParts, spending: SpendingPolicy) {
+    this.#parts = parts
+    this.#spending = spending
+  }
+
+  /** Who can do it, and why the others cannot. */
+  async choose(
+    task: KnownTask,
+    options: QuoteOptions & { inputBytes: number },
+    signal: AbortSignal,
+  ): Promise<{ candidates: Candidate[]; refusals: Refusal[] }> {
+    const wanted = this.#wanted(task, options)
+    const heard = await this.#offers(options.host, signal)
+    const unregistered: Refusal[] = []
+    const offers = []
+    for (const { offer } of heard) {
+      if (await this.#parts.registered(offer.host, signal)) offers.push(offer)
+      else unregistered.push({ host: offer.host, code: 'unregistered', reason: 'is not registered on chain' })
+    }
+    const { candidates, refusals } = rank(
+      offers,
+      wanted,
+      (host) => this.#experience.get(host) ?? { answered: 0, failed: 0 },
+    )
+    return { candidates, refusals: [...refusals, ...unregistered] }
+  }
+
+  /** One more job that went well, or badly, with this host. */
+  count(host: Hex, good: boolean, times = 1): void {
+    const past = this.#experience.get(host) ?? { answered: 0, failed: 0 }
+    const next = good ? { answered: past.answered + times } : { failed: past.failed + times }
+    this.#experience.set(host, { ...past, ...next })
+  }
+
+  #wanted(task: KnownTask, options: QuoteOptions & { inputBytes: number }): Wanted {
+    const { manifest } = task
+    const maxPrice = options.maxPrice ?? this.#parts.defaultMaxPrice
+    const maxSeconds = options.maxSeconds ?? this.#parts.defaultMaxSeconds
+    requireSeconds(maxSeconds)
+    return {
+      task: task.cid,
+      format: manifest.format,
+      token: manifest.token,
+      fee: manifest.fee,
+      resources: manifest.resources,
+      platform: manifest.image.platform,
+      maxSeconds,
+      inputBytes: options.inputBytes,
+      needsNetwork: manifest.needsNetwork,
+      closeDelaySeconds: this.#spending.closeDelaySeconds,
+      ...(options.runtime === undefined ? {} : { runtime: options.runtime }),
+      ...(maxPrice === undefined ? {} : { maxPrice }),
+    }
+  }
+
+  /** A node that has just started hears of the market within a moment, so an empty one is given that moment. */
+  async #offers(host: Hex | undefined, signal: AbortSignal) {
+    const heard = () => this.#parts.market.heard().filter(({ offer }) => host === undefined || offer.host === host)
+    const until = performance.now() + this.#parts.offersWaitMs
+    while (heard().length === 0 && performance.now() < until) {
+      signal.throwIfAborted()
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    return heard()
+  }
+}
+
+/** Why no host could be had. */
+export function nobody(refusals: readonly Refusal[], options: RunOptions): MecaError {
+  const reasons = refusals.map(({ host, reason }) => `${host} ${reason}`).join('; ')
+  const onlyPrice = refusals.length > 0 && refusals.every(({ code }) => code === 'price')
+  if (onlyPrice)
+    return new MecaError('price_cap', `Every host costs more than the cap ${options.maxPrice}: ${reasons}`, {
+      cure: 'raise --max-price',
+      details: { refusals },
+    })
+  if (refusals.length === 0) {
+    return new MecaError(
+      'no_host',
+      options.host === undefined
+        ? 'No host offers anything on this market just now'
+        : `The host ${options.host} offers nothing just now`,
+      { cure: 'see meca doctor: are you connected to the market?' },
+    )
+  }
+  return new MecaError('no_host', `No host can run this: ${reasons}`.slice(0, 3000), {
+    cure: 'see meca quote',
+    details: { refusals },
+  })
+}
+
+/** Checked before anything is written: what no host takes must not become a record that nobody can read. */
+function requireSeconds(seconds: number): void {
+  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= MAX_RUN_SECONDS) return
+  throw new MecaError('bad_input', `A job cannot be given ${seconds} s`, {
+    cure: `give --max-seconds a whole number between 1 and ${MAX_RUN_SECONDS}`,
+  })
+}
