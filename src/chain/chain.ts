@@ -13,7 +13,7 @@ import type { Hex } from '../core/units.ts'
 import { channelsAbi, hostsAbi } from './abi.ts'
 import { Codec, revertReason } from './codec.ts'
 import type { Args, FunctionName, Log, Result } from './codec.ts'
-import { POLL_MS, REQUEST_TIMEOUT_MS } from './limits.ts'
+import { FIRST_RETRY_MS, MAX_TX_GAS, MIN_TX_GAS, POLL_MS, REQUEST_TIMEOUT_MS } from './limits.ts'
 import { Rpc } from './rpc.ts'
 
 /** Which contracts on which chain. `token` is set where a market's default currency is an ERC-20. */
@@ -52,25 +52,31 @@ export class Chain {
   readonly domain: Domain
   readonly pollMs: number
   readonly rpc: Rpc
+  /** The code that was found at each address; it never changes, so another one later is another chain. */
+  readonly #codes = new Map<Hex, Hex>()
 
   constructor(rpcUrl: string, deployment: Deployment, options: Omit<ChainOptions, 'signal'> = {}) {
     this.deployment = deployment
     this.domain = makeDomain(deployment.chainId, deployment.contracts.channels)
     this.pollMs = options.pollMs ?? POLL_MS
-    this.rpc = new Rpc(rpcUrl, options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS)
+    // A chain that is asked often is near, and a second try need not wait for long.
+    const firstRetryMs = Math.min(FIRST_RETRY_MS, this.pollMs)
+    this.rpc = new Rpc(rpcUrl, options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS, firstRetryMs)
+  }
+
+  /** Throws `wrong_chain` where the endpoint speaks of another chain than the deployment's. */
+  async verifyId(signal: AbortSignal): Promise<void> {
+    const { chainId } = this.deployment
+    const found = await this.chainId(signal)
+    if (found !== chainId) throw wrongChain(`${this.rpc.host} is chain ${found}, wanted is chain ${chainId}`)
   }
 
   /** Chain id, code at every address, and that the contracts name each other. */
   async verify(signal: AbortSignal): Promise<void> {
-    const { chainId, contracts, token } = this.deployment
-    const found = await this.chainId(signal)
-    if (found !== chainId) throw wrongChain(`${this.rpc.host} is chain ${found}, wanted is chain ${chainId}`)
+    const { contracts, token } = this.deployment
+    await this.verifyId(signal)
     const addresses = { ...contracts, ...(token === undefined ? {} : { token }) }
-    for (const [name, address] of Object.entries(addresses)) {
-      if ((await this.code(address, signal)) === '0x') {
-        throw wrongChain(`there is no contract at ${address} (${name}) on chain ${chainId}`)
-      }
-    }
+    for (const [name, address] of Object.entries(addresses)) await this.#verifyCode(name, address, signal)
     const named = [
       { is: await this.read(channels, contracts.channels, 'TASKS', [], signal), wanted: contracts.tasks },
       { is: await this.read(channels, contracts.channels, 'HOSTS', [], signal), wanted: contracts.hosts },
@@ -79,6 +85,15 @@ export class Chain {
     for (const { is, wanted } of named) {
       if (is !== wanted) throw wrongChain(`the contracts do not belong together: ${is} is named where ${wanted} is set`)
     }
+  }
+
+  async #verifyCode(name: string, address: Hex, signal: AbortSignal): Promise<void> {
+    const code = await this.code(address, signal)
+    const before = this.#codes.get(address) ?? code
+    if (code === '0x')
+      throw wrongChain(`there is no contract at ${address} (${name}) on chain ${this.deployment.chainId}`)
+    if (code !== before) throw wrongChain(`the contract at ${address} (${name}) is not the one that was there before`)
+    this.#codes.set(address, code)
   }
 
   /** A view function of a contract, on the newest state or as of a block. */
@@ -103,21 +118,17 @@ export class Chain {
   }
 
   async estimateGas(tx: { to?: Hex; data: Hex; from?: Hex; value?: bigint }, signal: AbortSignal): Promise<bigint> {
-    return this.#simulated(tx, 'eth_estimateGas', zQuantity, signal)
+    return this.#simulated(tx, 'eth_estimateGas', zGas, signal)
   }
 
   async chainId(signal: AbortSignal): Promise<number> {
-    return Number(await this.#ask('eth_chainId', [], zQuantity, signal))
+    return this.#ask('eth_chainId', [], zCounted, signal)
   }
 
-  async block(signal: AbortSignal): Promise<Block> {
-    const reply = await this.#ask('eth_getBlockByNumber', ['latest', false], zBlock, signal)
-    return {
-      number: Number(reply.number),
-      hash: reply.hash,
-      timestamp: Number(reply.timestamp),
-      baseFeePerGas: reply.baseFeePerGas ?? undefined,
-    }
+  /** The newest block, or the one at a height. */
+  async block(signal: AbortSignal, number?: number): Promise<Block> {
+    const reply = await this.#ask('eth_getBlockByNumber', [heightOf(number), false], zBlock, signal)
+    return { ...reply, baseFeePerGas: reply.baseFeePerGas ?? undefined }
   }
 
   async balance(address: Hex, signal: AbortSignal): Promise<bigint> {
@@ -125,16 +136,11 @@ export class Chain {
   }
 
   async code(address: Hex, signal: AbortSignal, block?: number): Promise<Hex> {
-    return this.#ask(
-      'eth_getCode',
-      [address, block === undefined ? 'latest' : `0x${block.toString(16)}`],
-      zBytes,
-      signal,
-    )
+    return this.#ask('eth_getCode', [address, heightOf(block)], zBytes, signal)
   }
 
   async transactionCount(address: Hex, block: 'latest' | 'pending', signal: AbortSignal): Promise<number> {
-    return Number(await this.#ask('eth_getTransactionCount', [address, block], zQuantity, signal))
+    return this.#ask('eth_getTransactionCount', [address, block], zCounted, signal)
   }
 
   async gasPrice(signal: AbortSignal): Promise<bigint> {
@@ -143,18 +149,24 @@ export class Chain {
 
   /** Undefined while the transaction is in no block. */
   async receipt(hash: Hex, signal: AbortSignal): Promise<TxReceipt | undefined> {
-    const reply = await this.#ask('eth_getTransactionReceipt', [hash], zReceipt.nullable(), signal)
+    const ofIt = zReceipt.refine(({ transactionHash }) => transactionHash.toLowerCase() === hash)
+    const reply = await this.#ask('eth_getTransactionReceipt', [hash], ofIt.nullable(), signal)
     if (reply === null) return undefined
     return {
       hash,
       status: reply.status === 1n,
-      blockNumber: Number(reply.blockNumber),
+      blockNumber: reply.blockNumber,
       blockHash: reply.blockHash,
       gasUsed: reply.gasUsed,
       feeWei: reply.gasUsed * reply.effectiveGasPrice,
       contract: reply.contractAddress ?? undefined,
       logs: reply.logs,
     }
+  }
+
+  /** Whether the endpoint has heard of a transaction, in a block or waiting for one. */
+  async knows(hash: Hex, signal: AbortSignal): Promise<boolean> {
+    return (await this.#ask('eth_getTransactionByHash', [hash], z.object({ hash: zWord }).nullable(), signal)) !== null
   }
 
   /** The time between two looks at the chain. */
@@ -170,8 +182,7 @@ export class Chain {
     block?: number,
   ): Promise<T> {
     const value = tx.value === undefined ? undefined : `0x${tx.value.toString(16)}`
-    const at = block === undefined ? 'latest' : `0x${block.toString(16)}`
-    return this.#ask(method, [{ ...tx, value }, at], schema, signal).catch((error: unknown) => {
+    return this.#ask(method, [{ ...tx, value }, heightOf(block)], schema, signal).catch((error: unknown) => {
       throw asRefusal(error)
     })
   }
@@ -199,16 +210,24 @@ const zAddress = z
   .regex(/^0x[0-9a-f]{40}$/i)
   .transform((text) => text.toLowerCase() as Hex)
 
-const zBlock = z.object({ number: zQuantity, hash: zWord, timestamp: zQuantity, baseFeePerGas: zQuantity.nullish() })
+/** Heights, nonces, times and ids: what is beyond the numbers that a program counts with is no answer. */
+const zCounted = zQuantity.refine((n) => n <= BigInt(Number.MAX_SAFE_INTEGER)).transform(Number)
+const zGas = zQuantity.refine((n) => n >= MIN_TX_GAS && n <= MAX_TX_GAS)
+const zBlock = z.object({ number: zCounted, hash: zWord, timestamp: zCounted, baseFeePerGas: zQuantity.nullish() })
 const zReceipt = z.object({
+  transactionHash: zWord,
   status: zQuantity,
-  blockNumber: zQuantity,
+  blockNumber: zCounted,
   blockHash: zWord,
-  gasUsed: zQuantity,
+  gasUsed: zGas,
   effectiveGasPrice: zQuantity,
   contractAddress: zAddress.nullish(),
   logs: z.array(z.object({ address: zAddress, topics: z.array(zWord), data: zBytes })),
 })
+
+function heightOf(block: number | undefined): string {
+  return block === undefined ? 'latest' : `0x${block.toString(16)}`
+}
 
 function wrongChain(what: string): MecaError {
   const cure = 'Check chain.rpc and the deployment file: they must be of one chain.'

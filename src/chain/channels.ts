@@ -80,9 +80,13 @@ export class Channels {
   async confirmedDeposit(channelId: Hex, confirmations: number, signal: AbortSignal): Promise<bigint> {
     const head = await this.#chain.block(signal)
     const block = Math.max(0, head.number - Math.max(0, confirmations - 1))
-    // Before the contract was there, nobody had a deposit in it.
-    if ((await this.#chain.code(this.#address, signal, block)) === '0x') return 0n
-    return (await this.#chain.read(codec, this.#address, 'channel', [channelId], signal, block)).deposit
+    try {
+      return (await this.#chain.read(codec, this.#address, 'channel', [channelId], signal, block)).deposit
+    } catch (error) {
+      // Before the contract was there, nobody had a deposit in it.
+      if ((await this.#chain.code(this.#address, signal, block)) === '0x') return 0n
+      throw error
+    }
   }
 
   async lane(channelId: Hex, taskId: Hex, signal: AbortSignal): Promise<LaneState> {

@@ -12,6 +12,15 @@ export const MAX_TRIES = 4
 /** The first wait between tries; each next one is twice as long, so that all tries together wait under two seconds. */
 export const FIRST_RETRY_MS = 200
 
+/** An endpoint that is asked too often may name a wait; one that is longer is not sat through. */
+export const MAX_RETRY_AFTER_MS = 5_000
+
+/** Of an endpoint's own error text, which ends on screens and in logs. */
+export const MAX_ERROR_CHARS = 300
+
+/** The bytes of a revert as hex: our contracts' errors have at most a few words. */
+export const MAX_REVERT_CHARS = 20_000
+
 /** A page of the task list is the largest answer that we ask for, and is far below this. */
 export const MAX_REPLY_BYTES = 8 * 2 ** 20
 
@@ -32,6 +41,19 @@ export const MAX_WAIT_MS = 15 * 60_000
  * one address may lag each other by a few blocks, and anvil counts a moment before it shows.
  */
 export const UNSEEN_MS = 15_000
+
+/**
+ * How long numbers before a transaction's own may be missing on chain before it is called off: an endpoint named a number
+ * too high, or the chain went back. Longer than endpoints lag each other, far shorter than anybody's patience.
+ */
+export const GAP_MS = 60_000
+
+/** The least that a transaction costs, and the most that one may (EIP-7825); an estimate beyond is a lie. */
+export const MIN_TX_GAS = 21_000n
+export const MAX_TX_GAS = 2n ** 24n
+
+/** Where the owner names no other: above every price that a chain had for longer than minutes. 500 gwei. */
+export const MAX_FEE_PER_GAS = 500_000_000_000n
 
 /** Entries of a listing fetched in one call; an entry is below 1 KiB. */
 export const PAGE_SIZE = 200

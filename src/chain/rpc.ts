@@ -5,7 +5,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { MecaError } from '../core/errors.ts'
-import { FIRST_RETRY_MS, MAX_REPLY_BYTES, MAX_TRIES, REQUEST_TIMEOUT_MS } from './limits.ts'
+import { printable } from '../core/text.ts'
+import {
+  FIRST_RETRY_MS,
+  MAX_ERROR_CHARS,
+  MAX_REPLY_BYTES,
+  MAX_RETRY_AFTER_MS,
+  MAX_REVERT_CHARS,
+  MAX_TRIES,
+  REQUEST_TIMEOUT_MS,
+} from './limits.ts'
 
 export class Rpc {
   /** The endpoint as errors may name it: without path, query, user and password. */
@@ -13,9 +22,10 @@ export class Rpc {
   readonly #url: string
   readonly #headers: Readonly<Record<string, string>>
   readonly #timeoutMs: number
+  readonly #firstRetryMs: number
   #nextId = 1
 
-  constructor(url: string, timeoutMs = REQUEST_TIMEOUT_MS) {
+  constructor(url: string, timeoutMs = REQUEST_TIMEOUT_MS, firstRetryMs = FIRST_RETRY_MS) {
     const parsed = URL.canParse(url) ? new URL(url) : undefined
     if (parsed === undefined || !/^https?:$/.test(parsed.protocol)) {
       throw new MecaError('bad_config', 'The RPC URL is not an http or https URL', { cure: 'Set chain.rpc to one.' })
@@ -26,6 +36,7 @@ export class Rpc {
     parsed.username = parsed.password = ''
     this.#url = parsed.href
     this.#timeoutMs = timeoutMs
+    this.#firstRetryMs = firstRetryMs
   }
 
   /** The `result` of a call. Throws `chain_unreachable`, `chain_refused` (the endpoint's own error) or `cancelled`. */
@@ -34,7 +45,8 @@ export class Rpc {
       const answer = await this.#try(method, params, signal)
       if ('result' in answer) return answer.result
       if (!answer.mayPass || attempt === MAX_TRIES) throw answer.error
-      await sleep(FIRST_RETRY_MS * 2 ** (attempt - 1), undefined, { signal }).catch(() => signal.throwIfAborted())
+      const waitMs = answer.waitMs ?? this.#firstRetryMs * 2 ** (attempt - 1)
+      await sleep(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted())
     }
   }
 
@@ -49,7 +61,10 @@ export class Rpc {
         signal: AbortSignal.any([signal, AbortSignal.timeout(this.#timeoutMs)]),
       })
       const text = await readText(response)
-      if (!response.ok) return this.#fault(method, `HTTP status ${response.status}`, mayPass(response.status))
+      if (!response.ok) {
+        const fault = this.#fault(method, `HTTP status ${response.status}`, mayPass(response.status))
+        return { ...fault, waitMs: retryAfter(response) }
+      }
       return this.#read(method, id, text)
     } catch (error) {
       signal.throwIfAborted()
@@ -62,25 +77,34 @@ export class Rpc {
     if (!reply.success || reply.data.id !== id) return this.#fault(method, 'an answer that is not JSON-RPC', true)
     const { error, result } = reply.data
     if (error === undefined || error === null) return { result }
-    const message = `The RPC endpoint ${this.host} refused ${method}: ${error.message.slice(0, 300)}`
-    const details = { rpcCode: error.code, rpcMessage: error.message.slice(0, 300), data: error.data }
+    const said = printable(error.message.slice(0, MAX_ERROR_CHARS))
+    const message = `The RPC endpoint ${this.host} refused ${method}: ${said}`
+    const data = (error.data?.length ?? 0) > MAX_REVERT_CHARS ? undefined : error.data
+    const details = { rpcCode: error.code, rpcMessage: said, data }
     // -32005 is "limit exceeded": the same question may be answered a moment later.
     return { error: new MecaError('chain_refused', message, { details }), mayPass: error.code === -32005 }
   }
 
-  #fault(method: string, why: string, passing: boolean): Answer {
+  #fault(method: string, why: string, passing: boolean): Fault {
     const message = `The RPC endpoint ${this.host} did not answer ${method}: ${why}`
     const cure = 'Check that the chain is up and that chain.rpc names it; meca doctor shows both.'
     return { error: new MecaError('chain_unreachable', message, { cure }), mayPass: passing }
   }
 }
 
-type Answer = { result: unknown } | { error: MecaError; mayPass: boolean }
+type Fault = { error: MecaError; mayPass: boolean; waitMs?: number | undefined }
+type Answer = { result: unknown } | Fault
 
 const zReply = z.object({
   id: z.number(),
   result: z.unknown().optional(),
-  error: z.object({ code: z.number(), message: z.string(), data: z.unknown().optional() }).nullish(),
+  error: z
+    .object({
+      code: z.number(),
+      message: z.string(),
+      data: z.union([z.string(), z.unknown().transform(() => undefined)]).optional(),
+    })
+    .nullish(),
 })
 
 function headersOf({ username, password }: URL): Record<string, string> {
@@ -92,6 +116,13 @@ function headersOf({ username, password }: URL): Record<string, string> {
 
 function mayPass(status: number): boolean {
   return status === 429 || status === 408 || status >= 500
+}
+
+/** What the endpoint asks for, where that is a wait that a caller would sit through. */
+function retryAfter(response: Response): number | undefined {
+  const seconds = response.headers.get('retry-after')
+  if (seconds === null || !/^[0-9]{1,9}$/.test(seconds)) return undefined
+  return Number(seconds) * 1000 <= MAX_RETRY_AFTER_MS ? Number(seconds) * 1000 : undefined
 }
 
 class TooLong extends Error {}

@@ -2,6 +2,9 @@
  * A key that sends transactions, one at a time, so that no two of them ever share or skip a nonce. Each is written
  * down, signed, before it is broadcast: after a crash the very same bytes are sent again, which does no harm if they
  * had arrived. A transaction that waits too long is replaced by itself with a higher fee.
+ *
+ * The bound: of what is sent and what an endpoint says it refused, at most one can get into a block, since the next
+ * transaction takes the first number that the chain has not used. And none costs more than `MAX_TX_GAS` at the fee cap.
  */
 import { randomUUID } from 'node:crypto'
 import { Transaction } from 'ethers'
@@ -13,7 +16,8 @@ import { failpoint } from '../failpoint.ts'
 import type { Chain, TxReceipt } from './chain.ts'
 import { nextFees, startFees } from './fees.ts'
 import type { Fees } from './fees.ts'
-import { BUMP_AFTER_MS, MAX_BUMPS, MAX_WAIT_MS, UNSEEN_MS } from './limits.ts'
+import { BUMP_AFTER_MS, GAP_MS, MAX_BUMPS, MAX_FEE_PER_GAS, MAX_WAIT_MS, UNSEEN_MS } from './limits.ts'
+import { standingOf } from './standing.ts'
 
 /** A transaction that was decided on. `raw` and `hashes` grow with every fee rise; they all share the nonce. */
 export type Intent = {
@@ -35,7 +39,15 @@ export type IntentStore = {
   remove(id: string): Promise<void>
 }
 
-export type WalletOptions = { confirmations?: number; bumpAfterMs?: number; maxWaitMs?: number }
+export type WalletOptions = {
+  confirmations?: number
+  /** Wei per gas that no transaction goes beyond. */
+  maxFeePerGas?: bigint
+  bumpAfterMs?: number
+  maxWaitMs?: number
+  unseenMs?: number
+  gapMs?: number
+}
 
 /** `to` absent: a contract is made. `gas` absent: estimated, with a margin. */
 export type TxRequest = { to?: Hex; data: Hex; value?: bigint; gas?: bigint }
@@ -50,18 +62,21 @@ export class Wallet {
   readonly #intents: IntentStore
   readonly #options: Required<WalletOptions>
   #last: Promise<unknown> = Promise.resolve()
+  /** The number after the last one that got its confirmations. */
+  #next = 0
 
   constructor(chain: Chain, signer: Signer, intents: IntentStore, options: WalletOptions = {}) {
     this.chain = chain
     this.address = signer.address
     this.#signer = signer
     this.#intents = intents
-    this.#options = { confirmations: 1, bumpAfterMs: BUMP_AFTER_MS, maxWaitMs: MAX_WAIT_MS, ...options }
+    this.#options = { ...DEFAULTS, ...options }
   }
 
   /**
    * Sends and waits for the confirmations. Throws `chain_refused` where the contract refuses, before or in the block,
-   * `insufficient_funds`, `timeout` where it is stuck (it stays written down and is taken up by the next call).
+   * `insufficient_funds`, `price_cap` where the chain asks more for gas than the owner allows, `timeout` where it is
+   * stuck (it stays written down and is taken up by the next call).
    */
   async send(tx: TxRequest, what: string, signal: AbortSignal): Promise<TxReceipt> {
     return this.#inTurn(async () => {
@@ -69,8 +84,8 @@ export class Wallet {
       await this.#settleAll(signal)
       const from = this.address
       const gas = tx.gas ?? withMargin(await this.chain.estimateGas({ ...tx, from }, signal))
-      const nonce = await this.chain.transactionCount(from, 'pending', signal)
-      const intent = await this.#sign({ ...tx, gas, nonce }, await startFees(this.chain, signal), what)
+      const fees = await startFees(this.chain, this.#options.maxFeePerGas, signal)
+      const intent = await this.#sign({ ...tx, gas, nonce: await this.#nextNonce(signal) }, fees, what)
       const receipt = await this.#settle(intent, signal)
       if (receipt === undefined) throw lostNonce(intent)
       if (!receipt.status) throw undone(what, receipt)
@@ -100,23 +115,37 @@ export class Wallet {
     return done
   }
 
+  /**
+   * The first number that no block has used. What waits elsewhere under that number, such as a transaction that an
+   * endpoint refused and passed on all the same, competes with ours, and only one of the two is ever mined.
+   */
+  async #nextNonce(signal: AbortSignal): Promise<number> {
+    const startedAt = performance.now()
+    for (;;) {
+      const used = await this.chain.transactionCount(this.address, 'latest', signal)
+      // Endpoints behind one address lag each other; but a chain that went back stays back.
+      if (used >= this.#next || performance.now() - startedAt > this.#options.unseenMs) return used
+      await this.chain.pause(signal)
+    }
+  }
+
   /** Broadcasts until the intent is confirmed, or until its nonce was clearly used by something else. */
   async #settle(first: Intent, signal: AbortSignal): Promise<TxReceipt | undefined> {
+    const { confirmations, bumpAfterMs, maxWaitMs, unseenMs, gapMs } = this.#options
     let intent = first
     const startedAt = performance.now()
-    let [bumpedAt, usedSince] = [startedAt, Infinity]
+    let [bumpedAt, usedSince, gapSince] = [startedAt, Infinity, Infinity]
     await this.#broadcast(intent, signal)
     for (;;) {
-      const found = await this.#mined(intent, signal)
+      const found = await standingOf(this.chain, intent, confirmations, signal)
       const now = performance.now()
       usedSince = found === 'nonce_used' ? Math.min(usedSince, now) : Infinity
-      if (typeof found === 'object' || now - usedSince > UNSEEN_MS) {
-        await this.#intents.remove(intent.id)
-        return typeof found === 'object' ? found : undefined
-      }
-      if (now - startedAt > this.#options.maxWaitMs) throw stuck(intent, now - startedAt)
-      if (found === 'waiting' && now - bumpedAt > this.#options.bumpAfterMs && intent.raw.length <= MAX_BUMPS) {
-        intent = await this.#bump(intent, await startFees(this.chain, signal))
+      gapSince = found === 'gap' ? Math.min(gapSince, now) : Infinity
+      if (typeof found === 'object' || now - usedSince > unseenMs) return this.#ended(intent, found)
+      if (now - gapSince > gapMs) return this.#callOff(intent, signal)
+      if (now - startedAt > maxWaitMs) throw stuck(intent, now - startedAt)
+      if (found === 'waiting' && now - bumpedAt > bumpAfterMs && intent.raw.length <= MAX_BUMPS) {
+        intent = await this.#bump(intent, signal)
         await this.#broadcast(intent, signal)
         bumpedAt = now
       }
@@ -124,17 +153,27 @@ export class Wallet {
     }
   }
 
-  /** `nonce_used`: by something whose receipt cannot be seen, or not yet. */
-  async #mined(intent: Intent, signal: AbortSignal): Promise<TxReceipt | 'nonce_used' | 'waiting'> {
-    const used = await this.chain.transactionCount(this.address, 'latest', signal)
-    if (used <= intent.nonce) return 'waiting'
-    for (const hash of intent.hashes) {
-      const receipt = await this.chain.receipt(hash, signal)
-      if (receipt === undefined) continue
-      const head = await this.chain.block(signal)
-      return head.number - receipt.blockNumber + 1 >= this.#options.confirmations ? receipt : 'waiting'
-    }
-    return 'nonce_used'
+  async #ended({ id, nonce }: Intent, found: TxReceipt | string): Promise<TxReceipt | undefined> {
+    if (typeof found === 'object') this.#next = nonce + 1
+    await this.#intents.remove(id)
+    return typeof found === 'object' ? found : undefined
+  }
+
+  /**
+   * Gives up a transaction whose number is too high to be mined now. It must not be mined one day either, so an empty one
+   * with a higher fee takes its place wherever it waits.
+   */
+  async #callOff(intent: Intent, signal: AbortSignal): Promise<undefined> {
+    const now = await startFees(this.chain, this.#options.maxFeePerGas, signal)
+    const tx = Transaction.from(intent.raw.at(-1) ?? '').clone()
+    const fees = nextFees(tx, now, this.#options.maxFeePerGas)
+    tx.signature = null
+    Object.assign(tx, { to: this.address, data: '0x', value: 0n, ...fees })
+    await this.chain.rpc.request('eth_sendRawTransaction', [this.#signed(tx).raw], signal).catch((error: unknown) => {
+      // Refused: what it would replace is not waiting there.
+      if (!(error instanceof MecaError && error.code === 'chain_refused')) throw error
+    })
+    await this.#intents.remove(intent.id)
   }
 
   async #sign(tx: TxRequest & { gas: bigint; nonce: number }, fees: Fees, what: string): Promise<Intent> {
@@ -164,10 +203,19 @@ export class Wallet {
     return intent
   }
 
-  async #bump(intent: Intent, now: Fees): Promise<Intent> {
+  /** The same with a higher fee, or as it was where the owner's cap allows no higher one. */
+  async #bump(intent: Intent, signal: AbortSignal): Promise<Intent> {
+    const { maxFeePerGas } = this.#options
     const tx = Transaction.from(intent.raw.at(-1) ?? '').clone()
+    const now = await startFees(this.chain, maxFeePerGas, signal).catch((error: unknown) => {
+      // The chain asks too much now; what was sent may still be taken.
+      if (error instanceof MecaError && error.code === 'price_cap') return undefined
+      throw error
+    })
+    const fees = now === undefined ? undefined : nextFees(tx, now, maxFeePerGas)
+    if (fees === undefined) return intent
     tx.signature = null
-    Object.assign(tx, nextFees(tx, now))
+    Object.assign(tx, fees)
     const { raw, hash } = this.#signed(tx)
     const next = { ...intent, raw: [...intent.raw, raw], hashes: [...intent.hashes, hash] }
     await this.#intents.put(next)
@@ -187,13 +235,28 @@ export class Wallet {
     } catch (error) {
       const text = error instanceof MecaError && error.code === 'chain_refused' ? error.message : undefined
       if (text === undefined) throw error
-      if (HARMLESS.test(text)) return
+      // Some endpoints refuse what they have passed on.
+      if (HARMLESS.test(text) || (await this.#isKnown(intent, signal))) return
       if (intent.raw.length === 1) await this.#intents.remove(intent.id)
       const poor = /insufficient funds/i.test(text)
       const cure = poor ? `Send some of the chain’s currency to ${this.address}.` : 'Nothing was sent; try again.'
       throw new MecaError(poor ? 'insufficient_funds' : 'chain_refused', text, { cause: error, cure })
     }
   }
+
+  async #isKnown({ hashes }: Intent, signal: AbortSignal): Promise<boolean> {
+    const hash = hashes.at(-1)
+    return hash !== undefined && (await this.chain.knows(hash, signal))
+  }
+}
+
+const DEFAULTS: Required<WalletOptions> = {
+  confirmations: 1,
+  maxFeePerGas: MAX_FEE_PER_GAS,
+  bumpAfterMs: BUMP_AFTER_MS,
+  maxWaitMs: MAX_WAIT_MS,
+  unseenMs: UNSEEN_MS,
+  gapMs: GAP_MS,
 }
 
 /** It is there already, or its fee is too low just now, which the next fee rise mends. */
