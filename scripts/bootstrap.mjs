@@ -32,6 +32,13 @@ const COMMANDS = {
   test: { docker: 'wanted', run: test },
   bench: { docker: 'wanted', run: bench },
   check: { docker: 'no', run: check },
+  crash: crashCommand('run'),
+  'crash:points': crashCommand('points'),
+  'crash:power': crashCommand('power-market'),
+  'crash:disk': crashCommand('disk-market'),
+  'crash:engine': crashCommand('engine'),
+  'crash:rot': crashCommand('rot-market'),
+  mutants: { docker: 'wanted', run: (c, args) => script(c, 'scripts/mutants.ts', args) },
   format: {
     docker: 'no',
     run: (c) => script(c, 'node_modules/prettier/bin/prettier.cjs', ['--write', '--log-level=warn', '.']),
@@ -128,6 +135,14 @@ function parse(argv) {
     if (word === '--json') options.json = true
   }
   return options
+}
+
+/** A long form of the crash tests: a file of test/crash, which takes a count. @param {string} name */
+function crashCommand(name) {
+  return {
+    docker: /** @type {const} */ ('needed'),
+    run: (/** @type {Context} */ c, /** @type {string[]} */ args) => script(c, `test/crash/${name}.ts`, args),
+  }
 }
 
 /** @param {Context} context @param {string} file @param {readonly string[]} args */

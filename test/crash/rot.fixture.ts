@@ -8,6 +8,7 @@ import { cp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/pr
 import { join } from 'node:path'
 import { MecaError } from '../../src/core/errors.ts'
 import { closeWorld, collect, openWorld } from '../store/support.ts'
+import { randomFrom } from '../support/random.ts'
 import type { Outcome } from './rot.ts'
 
 const [good = '', ...numbers] = process.argv.slice(2)
@@ -82,16 +83,5 @@ async function endOf(folder: string, what: string): Promise<Outcome['end']> {
     return 'harmless'
   } finally {
     await closeWorld(world)
-  }
-}
-
-/** mulberry32: small, and the same for the same seed everywhere. */
-function randomFrom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
   }
 }
