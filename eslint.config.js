@@ -68,9 +68,21 @@ const random = [
   'getRandomValues',
 ]
 
-function fence(name, { rooms: others = [], packages, pure = false, typesFromAnywhere = false }) {
-  const files = pure ? [] : (name === 'cli' ? shared.inCli : shared.inRooms).map((file) => `\\.\\./${file}\\.ts$`)
-  const beside = ['\\./', `\\.\\./${name}/`, ...others.map((other) => `\\.\\./${other}/`), ...files]
+/** A room's own files, and those of its inner folders, from which everything else is one step further away. */
+function fences(name, room) {
+  return [
+    fence(name, room, { files: [`src/${name}/*.ts`], up: '\\.\\./', own: ['\\./'] }),
+    fence(name, room, { files: [`src/${name}/*/**/*.ts`], up: '(\\.\\./){2}', own: ['\\./', '\\.\\./(?!\\.)'] }),
+  ]
+}
+
+function fence(
+  name,
+  { rooms: others = [], packages, pure = false, typesFromAnywhere = false },
+  { files: of, up, own },
+) {
+  const files = pure ? [] : (name === 'cli' ? shared.inCli : shared.inRooms).map((file) => `${up}${file}\\.ts$`)
+  const beside = [...own, `${up}${name}/`, ...others.map((other) => `${up}${other}/`), ...files]
   const outside = [...packages, pure ? 'node:crypto' : 'pino'].map((text) => `${text}$`)
   const patterns = [
     {
@@ -91,7 +103,7 @@ function fence(name, { rooms: others = [], packages, pure = false, typesFromAnyw
     ...(pure ? [{ regex: '^node:crypto$', importNames: random, message: `src/${name} is pure: no randomness.` }] : []),
   ]
   return {
-    files: [`src/${name}/**/*.ts`],
+    files: of,
     rules: { '@typescript-eslint/no-restricted-imports': ['error', { patterns }] },
   }
 }
@@ -161,5 +173,5 @@ export default defineConfig(
     },
   },
   { files: ['src/core/**/*.ts', 'src/task/**/*.ts'], rules: { 'no-restricted-syntax': ['error', ...clocks] } },
-  Object.entries(rooms).map(([name, allowed]) => fence(name, allowed)),
+  Object.entries(rooms).flatMap(([name, allowed]) => fences(name, allowed)),
 )
