@@ -9,32 +9,57 @@ import { Chain } from './chain.ts'
 import type { ChainOptions, Deployment } from './chain.ts'
 import { Wallet } from './wallet.ts'
 
-/** `tokenSupply`: also deploys the market's own token (6 decimals) and gives it all to the deployer. */
-export type DeployOptions = ChainOptions & { tokenSupply?: bigint }
+/** A token for play, with permit; the deployer gets all of it. `supply` in its smallest unit. */
+export type NewToken = { name: string; symbol: string; decimals: number; supply: bigint }
+
+/** `token`: also deploys the market's own token. */
+export type DeployOptions = ChainOptions & { token?: NewToken }
+
+type Make = (what: string, code: Hex, types: readonly string[], args: readonly unknown[]) => Promise<Hex>
 
 /** Throws `chain_unreachable`, `insufficient_funds` or `chain_refused`. The key must send nothing else meanwhile. */
 export async function deploy(rpcUrl: string, deployer: Signer, options: DeployOptions): Promise<Deployment> {
   const { signal } = options
+  const { chain, make } = await maker(rpcUrl, deployer, options)
+  const { chainId } = chain.deployment
+  const tasks = await make('Tasks', tasksBytecode, [], [])
+  // Hosts and Channels name each other, so the address of the second is foretold; its constructor checks it.
+  const nonce = await chain.transactionCount(deployer.address, 'pending', signal)
+  const foretold = getCreateAddress({ from: deployer.address, nonce: nonce + 1 })
+  const hosts = await make('Hosts', hostsBytecode, ['address'], [foretold])
+  const channels = await make('Channels', channelsBytecode, ['address', 'address'], [tasks, hosts])
+  if (options.token === undefined) return { chainId, contracts: { tasks, hosts, channels } }
+  return { chainId, contracts: { tasks, hosts, channels }, token: await makeToken(make, options.token) }
+}
+
+/** One more token on a chain that is there. */
+export async function deployToken(
+  rpcUrl: string,
+  deployer: Signer,
+  token: NewToken,
+  options: ChainOptions,
+): Promise<Hex> {
+  const { make } = await maker(rpcUrl, deployer, options)
+  return makeToken(make, token)
+}
+
+function makeToken(make: Make, { name, symbol, decimals, supply }: NewToken): Promise<Hex> {
+  return make('DevToken', devTokenBytecode, ['string', 'string', 'uint8', 'uint256'], [name, symbol, decimals, supply])
+}
+
+async function maker(rpcUrl: string, deployer: Signer, options: ChainOptions): Promise<{ chain: Chain; make: Make }> {
+  const { signal } = options
   const nowhere = { tasks: NATIVE, hosts: NATIVE, channels: NATIVE } as const
-  const asker = new Chain(rpcUrl, { chainId: 0, contracts: nowhere }, options)
-  const chainId = await asker.chainId(signal)
-  const wallet = new Wallet(new Chain(rpcUrl, { chainId, contracts: nowhere }, options), deployer, forgetful())
-  const make = async (what: string, code: Hex, types: readonly string[], args: readonly unknown[]): Promise<Hex> => {
+  const chainId = await new Chain(rpcUrl, { chainId: 0, contracts: nowhere }, options).chainId(signal)
+  const chain = new Chain(rpcUrl, { chainId, contracts: nowhere }, options)
+  const wallet = new Wallet(chain, deployer, forgetful())
+  const make: Make = async (what, code, types, args) => {
     const data = (code + AbiCoder.defaultAbiCoder().encode(types, args).slice(2)) as Hex
     const { contract } = await wallet.send({ data }, `deploy ${what}`, signal)
     if (contract === undefined) throw new MecaError('chain_unreachable', `The chain names no address for ${what}`)
     return contract
   }
-
-  const tasks = await make('Tasks', tasksBytecode, [], [])
-  // Hosts and Channels name each other, so the address of the second is foretold; its constructor checks it.
-  const nonce = await asker.transactionCount(deployer.address, 'pending', signal)
-  const foretold = getCreateAddress({ from: deployer.address, nonce: nonce + 1 })
-  const hosts = await make('Hosts', hostsBytecode, ['address'], [foretold])
-  const channels = await make('Channels', channelsBytecode, ['address', 'address'], [tasks, hosts])
-  if (options.tokenSupply === undefined) return { chainId, contracts: { tasks, hosts, channels } }
-  const token = await make('DevToken', devTokenBytecode, ['uint256'], [options.tokenSupply])
-  return { chainId, contracts: { tasks, hosts, channels }, token }
+  return { chain, make }
 }
 
 /** A deployment that breaks off is begun anew, so there is nothing to take up again. */

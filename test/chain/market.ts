@@ -40,8 +40,8 @@ export async function startMarket(options: Omit<AnvilOptions, 'signal'> = {}): P
   const anvil = await startAnvil({ ...options, signal })
   const signer = (index: number) => makeSigner(hdKey(index))
   try {
-    const supply = { tokenSupply: 10n ** 15n }
-    const deployment = await deploy(anvil.url, signer(9), { signal, pollMs: POLL_MS, ...supply })
+    const token = { name: 'MECA Dollar', symbol: 'MUSD', decimals: 6, supply: 10n ** 15n }
+    const deployment = await deploy(anvil.url, signer(9), { signal, pollMs: POLL_MS, token })
     const chain = await connect(anvil.url, deployment, { signal, pollMs: POLL_MS })
     const rpc = (method: string, ...params: unknown[]) => chain.rpc.request(method, params, signal)
     return {

@@ -48,7 +48,7 @@ abstract contract Market {
         address foretold = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
         hosts = IHosts(vm.deployCode("Hosts.sol:Hosts", abi.encode(foretold)));
         channels = IChannelsWhole(vm.deployCode("Channels.sol:Channels", abi.encode(tasks, hosts)));
-        token = IToken(vm.deployCode("DevToken.sol:DevToken", abi.encode(1e30)));
+        token = IToken(vm.deployCode("DevToken.sol:DevToken", abi.encode("MECA Dollar", "MUSD", 6, 1e30)));
         address[4] memory people = [client, host, developer, stranger];
         for (uint256 i = 0; i < people.length; ++i) {
             vm.deal(people[i], 1e30);
