@@ -73,7 +73,7 @@ export type ContainerEnd = {
   exitCode: number
   outOfMemory: boolean
   /** Why we ended it ourselves, where we did. */
-  killedFor?: 'log budget' | 'time limit' | 'stopped'
+  killedFor?: 'log budget' | 'time limit' | 'disk budget' | 'stopped'
   /** The last lines of stdout and stderr, at most 4 KiB. */
   logTail: string
 }

@@ -10,14 +10,25 @@ import type Docker from 'dockerode'
 import { MecaError } from '../core/errors.ts'
 import type { Plan } from '../core/plan.ts'
 import { connect } from './client.ts'
-import type { Engine, EngineInfo, ImageId, ImageSource, Instance, PullProgress, StartOptions } from './engine.ts'
+import type {
+  Engine,
+  EngineInfo,
+  FilesRun,
+  ImageId,
+  ImageSource,
+  Instance,
+  PullProgress,
+  RunOptions,
+  StartOptions,
+} from './engine.ts'
+import { runFiles } from './files-run.ts'
 import { Images } from './images.ts'
 import { probeEngine, selfTest } from './probe.ts'
 import { sidecarImage } from './sidecar-image.ts'
 import { SidecarPool } from './sidecar-pool.ts'
 import { startContainer } from './start.ts'
 import type { Workshop } from './start.ts'
-import { folderPrefix, ownLabels, sweepContainers, sweepFolders } from './sweep.ts'
+import { folderPrefix, ownLabels, sweepContainers, sweepFolders, sweepVolumes } from './sweep.ts'
 
 export type DockerEngineOptions = {
   /** Who owns what we make: one value per home folder, the same after every restart. */
@@ -58,7 +69,8 @@ export class DockerEngine implements Engine {
       parentFolder: options.socketFolder ?? tmpdir(),
       folderPrefix: folderPrefix(options.owner),
     })
-    this.#shop = { ...shared, images: this.#images, sidecars: this.#sidecars }
+    const ownImage = (signal: AbortSignal) => this.#imageForSidecars(signal)
+    this.#shop = { ...shared, images: this.#images, sidecars: this.#sidecars, ownImage }
   }
 
   /** Also makes the first sidecars, because a node that probes is about to start something. */
@@ -87,10 +99,20 @@ export class DockerEngine implements Engine {
     }
   }
 
+  async run(image: ImageId, plan: Plan, options: RunOptions, signal: AbortSignal): Promise<FilesRun> {
+    const { exchange } = plan
+    if (exchange.kind !== 'files')
+      throw new MecaError('bad_input', 'run() takes files plans; this one is asked over HTTP')
+    return runFiles(this.#shop, { image, plan, exchange, options }, signal)
+  }
+
   async sweep(signal: AbortSignal): Promise<number> {
     const { owner, socketFolder } = this.#options
-    const swept = await sweepContainers(this.#docker, owner, this.#session, signal)
-    return swept + (await sweepFolders(socketFolder ?? tmpdir(), folderPrefix(owner), this.#sidecars.folder))
+    const containers = await sweepContainers(this.#docker, owner, this.#session, signal)
+    const volumes = await sweepVolumes(this.#docker, owner, this.#session, signal)
+    return (
+      containers + volumes + (await sweepFolders(socketFolder ?? tmpdir(), folderPrefix(owner), this.#sidecars.folder))
+    )
   }
 
   build(

@@ -19,6 +19,8 @@ export type Engine = {
   has(image: ImageId, signal: AbortSignal): Promise<boolean>
   /** For http plans. Resolves when the container is ready to be asked. */
   start(image: ImageId, plan: Plan, options: StartOptions, signal: AbortSignal): Promise<Instance>
+  /** For files plans. Resolves when the container has ended, however it did. */
+  run(image: ImageId, plan: Plan, options: RunOptions, signal: AbortSignal): Promise<FilesRun>
   /** Removes what a killed process left behind, by label; resolves to how many things it removed. */
   sweep(signal: AbortSignal): Promise<number>
   build(

@@ -5,7 +5,7 @@
  */
 import type { Readable } from 'node:stream'
 import type { LogLine } from '../core/plan.ts'
-import { Demultiplexer, LineCutter, Tail, TextFinder } from './logs.ts'
+import { Demultiplexer, LineCutter, Recorder, Tail, TextFinder } from './logs.ts'
 
 export class LogBook {
   readonly #budgetBytes: number
@@ -15,12 +15,15 @@ export class LogBook {
   readonly #overBudget = Promise.withResolvers<void>()
   readonly #drained = Promise.withResolvers<void>()
   #printedBytes = 0
+  #kept: Recorder | undefined
   #sink: ((line: LogLine) => void) | undefined
 
-  constructor(readyText: string, budgetBytes: number, sink?: (line: LogLine) => void) {
+  /** With `keep` every byte within the budget is remembered, for jobs whose console is part of the result. */
+  constructor(readyText: string, budgetBytes: number, sink?: (line: LogLine) => void, keep = false) {
     this.#budgetBytes = budgetBytes
     this.#ready = new TextFinder(readyText)
     this.#sink = sink
+    if (keep) this.#kept = new Recorder(budgetBytes)
     if (this.#ready.found) this.#announced.resolve()
   }
 
@@ -41,6 +44,11 @@ export class LogBook {
 
   get tail(): string {
     return this.#tail.toString()
+  }
+
+  /** stdout and stderr in the order in which the engine passed them on, cut at the budget. */
+  get console(): Uint8Array {
+    return this.#kept?.bytes ?? new Uint8Array()
   }
 
   setSink(sink: ((line: LogLine) => void) | undefined): void {
@@ -78,6 +86,7 @@ export class LogBook {
   #take(stream: LogLine['stream'], bytes: Buffer, cutter: LineCutter): void {
     if (this.#printedBytes > this.#budgetBytes) return
     this.#printedBytes += bytes.length
+    this.#kept?.push(bytes)
     if (stream === 'stdout' && this.#ready.push(bytes)) this.#announced.resolve()
     cutter.push(bytes)
     if (this.#printedBytes > this.#budgetBytes) this.#overBudget.resolve()

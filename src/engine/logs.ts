@@ -112,6 +112,32 @@ export function printable(text: string): string {
     .replace(/(?!\t)[\p{Cc}\u2028\u2029]/gu, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
+/** The first bytes of a stream, in one buffer that doubles: a program may print a million pieces of one byte. */
+export class Recorder {
+  readonly #limitBytes: number
+  #buffer = Buffer.alloc(4096)
+  #length = 0
+
+  constructor(limitBytes: number) {
+    this.#limitBytes = limitBytes
+  }
+
+  get bytes(): Uint8Array {
+    return this.#buffer.subarray(0, this.#length)
+  }
+
+  push(bytes: Buffer): void {
+    const taken = bytes.subarray(0, this.#limitBytes - this.#length)
+    if (this.#length + taken.length > this.#buffer.length) {
+      const larger = Buffer.alloc(Math.max(this.#length + taken.length, 2 * this.#buffer.length))
+      this.#buffer.copy(larger, 0, 0, this.#length)
+      this.#buffer = larger
+    }
+    taken.copy(this.#buffer, this.#length)
+    this.#length += taken.length
+  }
+}
+
 /** The last bytes of a text that keeps growing. */
 export class Tail {
   #text = ''

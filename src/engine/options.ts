@@ -18,8 +18,10 @@ export type SandboxInput = {
   imageId: string
   facts: ImageFacts
   plan: Plan
-  /** Container whose (empty) network namespace the task joins. */
-  sidecarId: string
+  /** Container whose (empty) network namespace the task joins; absent for an empty namespace of its own. */
+  sidecarId?: string | undefined
+  /** Volumes of the plan's mounts. */
+  mounts?: readonly TaskMount[] | undefined
   labels: Readonly<Record<string, string>>
   /** The seccomp profile as JSON text: the API takes the text, not a path. */
   seccomp: string
@@ -27,11 +29,14 @@ export type SandboxInput = {
   gpuIds?: readonly string[] | undefined
 }
 
+export type TaskMount = { path: string; volume: string; writable: boolean }
+
 const NOBODY = '65534:65534'
 /** Enough for an application's sockets and files, small enough that a leak ends at the task. */
 const MAX_OPEN_FILES = 4096
 /** Under gVisor the limit counts the sandbox's own threads too (measured: 256 and fewer end a run without output). */
 const GVISOR_PIDS = 1024
+const MIN_ROOT_BYTES = 2 ** 30
 const SHM_BYTES = 64 * 2 ** 20
 /** A volume the image declares becomes scratch space in memory; a file count as well as a size ends a flood. */
 const VOLUME_INODES = 65_536
@@ -42,6 +47,7 @@ export function sandboxOptions(input: SandboxInput): ContainerCreateOptions {
     name: input.name,
     Image: input.imageId,
     User: userOf(plan, facts),
+    ...filesOptions(plan),
     ...(plan.command === undefined ? {} : { Cmd: [...plan.command] }),
     Env: Object.entries(plan.env).map(([key, value]) => `${key}=${value}`),
     Labels: { ...input.labels },
@@ -56,15 +62,39 @@ export function sandboxOptions(input: SandboxInput): ContainerCreateOptions {
     AttachStderr: true,
     HostConfig: {
       ...WALLS,
-      NetworkMode: `container:${input.sidecarId}`,
+      ...network(input.sidecarId),
+      ...(input.mounts === undefined ? {} : { Mounts: input.mounts.map(volumeMount) }),
       SecurityOpt: ['no-new-privileges', `seccomp=${input.seccomp}`],
       ReadonlyRootfs: !plan.writableRoot,
-      Tmpfs: scratch(plan, facts),
+      Tmpfs: scratch(input),
       ...resourceLimits(input),
       ...(input.runtime === undefined ? {} : { Runtime: input.runtime }),
       ...devices(input.gpuIds ?? []),
     },
   }
+}
+
+/** What only a run over files sets: an entry point or a folder of the format's choice, and a name that is not the container's. */
+function filesOptions({ exchange }: Plan): ContainerCreateOptions {
+  if (exchange.kind !== 'files') return {}
+  return {
+    Hostname: 'task',
+    ...(exchange.entrypoint === undefined ? {} : { Entrypoint: [...exchange.entrypoint] }),
+    ...(exchange.workingFolder === undefined ? {} : { WorkingDir: exchange.workingFolder }),
+  }
+}
+
+/** Without a sidecar the namespace has loopback alone, and the resolver's file names nobody. */
+function network(sidecarId: string | undefined): HostConfig {
+  return sidecarId === undefined
+    ? { NetworkMode: 'none', Dns: ['127.0.0.1'] }
+    : { NetworkMode: `container:${sidecarId}` }
+}
+
+/** Without copying: what the image has at that path is hidden, as under a bind mount, and costs nothing. */
+export function volumeMount({ path, volume, writable }: TaskMount): NonNullable<HostConfig['Mounts']>[number] {
+  const VolumeOptions = { NoCopy: true, Labels: {}, DriverConfig: { Name: '', Options: {} } }
+  return { Type: 'volume', Source: volume, Target: path, ReadOnly: !writable, VolumeOptions }
 }
 
 /** The same for every container, ours included. */
@@ -118,6 +148,11 @@ function fileSize(plan: Plan): { Name: string; Soft: number; Hard: number }[] {
   return [{ Name: 'fsize', Soft: bytes, Hard: bytes }]
 }
 
+/** What a task may write beside its mounts where its root is writable: caches and the like, not its output. */
+export function rootBudgetBytes({ limits }: Plan): number {
+  return Math.max(limits.scratchBytes, limits.outputBytes, MIN_ROOT_BYTES)
+}
+
 function userOf(plan: Plan, facts: ImageFacts): string {
   if (plan.user === 'nobody') return NOBODY
   return plan.user === 'image' ? facts.user : plan.user
@@ -128,11 +163,14 @@ function userOf(plan: Plan, facts: ImageFacts): string {
  * image already has, and a user who is not root could then not write. exec stays on: memfd execution bypasses noexec,
  * and applications that unpack native code into /tmp would break.
  */
-function scratch(plan: Plan, facts: ImageFacts): Record<string, string> {
+function scratch({ plan, facts, mounts = [] }: SandboxInput): Record<string, string> {
   const owner = ownerOf(userOf(plan, facts))
   const of = (path: string) =>
     `rw,exec,nosuid,nodev,size=${plan.limits.scratchBytes},nr_inodes=${VOLUME_INODES},mode=1777${owner(path)}`
-  return Object.fromEntries(['/tmp', ...facts.volumes].map((path) => [path, of(path)]))
+  const taken = new Set(mounts.map((mount) => mount.path))
+  return Object.fromEntries(
+    ['/tmp', ...facts.volumes].filter((path) => !taken.has(path)).map((path) => [path, of(path)]),
+  )
 }
 
 /** A user by name cannot be resolved before the container exists; such an image keeps the owner that it built. */

@@ -9,19 +9,23 @@ import type { Container } from 'dockerode'
 import type Docker from 'dockerode'
 import { MecaError } from '../core/errors.ts'
 import type { HttpExchange, Plan } from '../core/plan.ts'
+import { failpoint } from '../failpoint.ts'
 import { aborted, call, cancelled, reasonOf, statusOf } from './client.ts'
 import type { ImageId, StartOptions } from './engine.ts'
 import type { Images } from './images.ts'
-import { RunningContainer, describeEnd, removeContainer } from './instance.ts'
+import { RunningContainer } from './instance.ts'
 import { LogBook } from './log-book.ts'
 import { sandboxOptions } from './options.ts'
 import type { Sidecar } from './sidecar.ts'
 import type { SidecarPool } from './sidecar-pool.ts'
+import { describeEnd, removeContainer } from './watch.ts'
 
 export type Workshop = {
   docker: Docker
   images: Images
   sidecars: SidecarPool
+  /** An image of ours with a shell, for containers that only hold something. */
+  ownImage: (signal: AbortSignal) => Promise<string>
   labels: Readonly<Record<string, string>>
   seccomp: string
 }
@@ -61,16 +65,20 @@ async function steps(shop: Workshop, job: Job, state: State, signal: AbortSignal
   let running: RunningContainer | undefined
   try {
     clock.lap('sidecarMs')
+    failpoint('engine.sidecar-taken')
     state.waitingFor = 'the engine to start it'
     container = await create(shop, job, facts, sidecar)
+    failpoint('engine.created')
     signal.throwIfAborted()
     clock.lap('createMs')
     const book = new LogBook(job.exchange.readyText, job.plan.limits.logBytes, job.options.onLog)
     state.tail = () => book.tail
     running = await run(shop, container, sidecar, book, job, signal)
     clock.lap('runMs')
+    failpoint('engine.started')
     await ready(running, portOpen, book, job, state, signal)
     clock.lap('readyMs')
+    failpoint('engine.ready')
     Object.assign(running.timings, clock.laps)
     return running
   } catch (error) {
@@ -99,8 +107,7 @@ async function create(
 ): Promise<Container> {
   const { plan, image, options } = job
   const wanted = sandboxOptions({
-    // The name is for people; two nodes on one engine may run jobs of the same id.
-    name: `meca-${options.name.replace(/[^A-Za-z0-9_.-]/g, '-').slice(0, 64)}-${randomBytes(4).toString('hex')}`,
+    name: containerName(options.name),
     imageId: image,
     facts,
     plan,
@@ -113,7 +120,11 @@ async function create(
   return call('create a container', () => shop.docker.createContainer(wanted).catch(refusal))
 }
 
-/** Listens before it starts, so that no first line is lost. */
+/** The name is for people; two nodes on one engine may run jobs of the same id. */
+export function containerName(name: string): string {
+  return `meca-${name.replace(/[^A-Za-z0-9_.-]/g, '-').slice(0, 64)}-${randomBytes(4).toString('hex')}`
+}
+
 async function run(
   shop: Workshop,
   container: Container,
@@ -122,6 +133,12 @@ async function run(
   job: Job,
   signal: AbortSignal,
 ): Promise<RunningContainer> {
+  await startListening(container, book, signal)
+  return new RunningContainer(shop.docker, container, sidecar, book, job.exchange)
+}
+
+/** Listens before it starts, so that no first line is lost. */
+export async function startListening(container: Container, book: LogBook, signal: AbortSignal): Promise<void> {
   const stream = await call(
     'attach to a container',
     () => container.attach({ stream: true, stdout: true, stderr: true }),
@@ -129,7 +146,6 @@ async function run(
   )
   book.read(stream instanceof Readable ? stream : new Readable().wrap(stream))
   await call('start a container', () => container.start().catch(refusal), signal)
-  return new RunningContainer(shop.docker, container, sidecar, book, job.exchange)
 }
 
 async function ready(
@@ -154,7 +170,7 @@ async function ready(
 }
 
 /** What the engine refuses (no such command, a limit it cannot set) is this container's failure, not the engine's. */
-function refusal(error: unknown): never {
+export function refusal(error: unknown): never {
   const status = statusOf(error)
   if (status === undefined) throw error
   throw new MecaError('start_failed', `The engine refused the container: ${reasonOf(error).slice(0, 1_000)}`, {
@@ -162,7 +178,7 @@ function refusal(error: unknown): never {
   })
 }
 
-function stopwatch(): { laps: Record<string, number>; lap: (name: string) => void } {
+export function stopwatch(): { laps: Record<string, number>; lap: (name: string) => void } {
   const laps: Record<string, number> = {}
   let last = performance.now()
   return {

@@ -5,8 +5,14 @@
 import { createHash } from 'node:crypto'
 import { lstat, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type Docker from 'dockerode'
-import { call, statusOf } from './client.ts'
+import { MecaError } from '../core/errors.ts'
+import { call, isGone, statusOf } from './client.ts'
+
+/** A volume is in use for a moment longer than the container that had it. */
+const REMOVE_TRIES = 20
+const REMOVE_PAUSE_MS = 100
 
 /** `session` changes with every process, `owner` never. The process id is for people who look. */
 const LABELS = { owner: 'meca.owner', session: 'meca.session', process: 'meca.pid' } as const
@@ -49,6 +55,36 @@ async function remove(docker: Docker, id: string, signal: AbortSignal): Promise<
         }),
     signal,
   )
+}
+
+/** After the containers: a volume that is mounted stays. */
+export async function sweepVolumes(
+  docker: Docker,
+  owner: string,
+  session: string,
+  signal: AbortSignal,
+): Promise<number> {
+  const filters = { label: [`${LABELS.owner}=${owner}`] }
+  const { Volumes } = await call('list volumes', (abortSignal) => docker.listVolumes({ filters, abortSignal }), signal)
+  const stale = (Volumes ?? []).filter((volume) => volume.Labels?.[LABELS.session] !== session)
+  for (const { Name } of stale) await removeVolume(docker, Name)
+  return stale.length
+}
+
+/** Absent is what we want; what is left behind when the engine is gone carries our label and is swept at the next start. */
+export async function removeVolume(docker: Docker, name: string): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await call('remove a volume', async (abortSignal) => {
+        await docker.getVolume(name).remove({ force: true, abortSignal })
+      })
+    } catch (error) {
+      const cause = error instanceof MecaError ? error.cause : error
+      if (statusOf(cause) === 404 || isGone(cause)) return
+      if (statusOf(cause) !== 409 || tries >= REMOVE_TRIES) throw error
+    }
+    await sleep(REMOVE_PAUSE_MS)
+  }
 }
 
 /** Folders that another user made under our prefix are not ours to remove. */

@@ -140,6 +140,7 @@ export class FakeEngine {
       pull: nothing,
       has: () => Promise.resolve(true),
       start: () => Promise.resolve(this.#instance()),
+      run: nothing,
       sweep: () => Promise.resolve(0),
       build: nothing,
       save: nothing,

@@ -1,0 +1,177 @@
+/**
+ * A files plan, carried out: make its room, carry the inputs in, run to the end under our own clock, and keep what was
+ * written until it has been taken. Whatever fails or is cancelled, and whenever, everything made here is removed.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Container } from 'dockerode'
+import { MecaError } from '../core/errors.ts'
+import type { ContainerEnd, FilesExchange, Plan } from '../core/plan.ts'
+import { aborted, call, cancelled, engineGone } from './client.ts'
+import { collect } from './collect.ts'
+import type { CollectedEntry, FilesRun, ImageId, RunOptions } from './engine.ts'
+import { LogBook } from './log-book.ts'
+import { rootBudgetBytes, sandboxOptions } from './options.ts'
+import { taskMount } from './places.ts'
+import { Room, all } from './room.ts'
+import { stage } from './stage.ts'
+import { containerName, refusal, startListening, stopwatch } from './start.ts'
+import type { Workshop } from './start.ts'
+import { ContainerWatch, removeContainer } from './watch.ts'
+
+export type FilesJob = { image: ImageId; plan: Plan; exchange: FilesExchange; options: RunOptions }
+
+export async function runFiles(shop: Workshop, job: FilesJob, signal: AbortSignal): Promise<FilesRun> {
+  signal.throwIfAborted()
+  const run = new Run(shop, job)
+  try {
+    await run.toTheEnd(signal)
+    return run
+  } catch (error) {
+    await run.dispose()
+    if (signal.aborted) throw cancelled('run a container', error)
+    throw error
+  }
+}
+
+class Run implements FilesRun {
+  readonly timings: Record<string, number> = {}
+  readonly #shop: Workshop
+  readonly #job: FilesJob
+  readonly #name: string
+  readonly #room: Room
+  readonly #book: LogBook
+  #end: ContainerEnd | undefined
+
+  constructor(shop: Workshop, job: FilesJob) {
+    this.#shop = shop
+    this.#job = job
+    this.#name = containerName(job.options.name)
+    this.#room = new Room(shop, job.exchange, this.#name)
+    this.#book = new LogBook('', job.plan.limits.logBytes, job.options.onLog, true)
+  }
+
+  get end(): ContainerEnd {
+    if (this.#end === undefined) throw new MecaError('internal', 'The end of a run was asked for before it came')
+    return this.#end
+  }
+
+  get console(): Uint8Array {
+    return this.#book.console
+  }
+
+  outputs(signal: AbortSignal): AsyncIterable<CollectedEntry> {
+    return collect(this.#room, this.#job.exchange.collect, this.#job.plan.limits.outputBytes, signal)
+  }
+
+  async dispose(): Promise<void> {
+    await removeContainer(this.#shop.docker.getContainer(this.#name))
+    await this.#room.dispose()
+  }
+
+  async toTheEnd(signal: AbortSignal): Promise<void> {
+    const { options, plan } = this.#job
+    const clock = stopwatch()
+    const holder = await this.#room.open(signal)
+    clock.lap('roomMs')
+    const [container] = await all([
+      this.#create(signal),
+      stage(holder, this.#room.places, options.staged, plan.user, signal).then(() => undefined),
+    ])
+    clock.lap('stageMs')
+    const watch = await this.#start(container ?? missing(), signal)
+    clock.lap('startMs')
+    options.onStarted?.()
+    this.#end = await this.#watched(watch, signal)
+    clock.lap('runMs')
+    Object.assign(this.timings, clock.laps)
+  }
+
+  /** Not cancelled half-way: a container that the engine makes after we left would be nobody's. */
+  async #create(signal: AbortSignal): Promise<Container> {
+    const { plan, image, options } = this.#job
+    const wanted = sandboxOptions({
+      name: this.#name,
+      imageId: image,
+      facts: await this.#shop.images.facts(image, signal),
+      plan,
+      mounts: this.#room.places.map(taskMount),
+      labels: this.#shop.labels,
+      seccomp: this.#shop.seccomp,
+      runtime: options.runtime,
+      gpuIds: options.gpuIds,
+    })
+    return call('create a container', () => this.#shop.docker.createContainer(wanted).catch(refusal))
+  }
+
+  async #start(container: Container, signal: AbortSignal): Promise<Started> {
+    const { startTimeoutMs } = this.#job.plan.limits
+    const deadline = AbortSignal.timeout(startTimeoutMs)
+    try {
+      await startListening(container, this.#book, AbortSignal.any([signal, deadline]))
+      return { container, watch: new ContainerWatch(this.#shop.docker, container, this.#book) }
+    } catch (error) {
+      if (signal.aborted || !deadline.aborted) throw error
+      throw new MecaError('start_timeout', `The engine did not start the container within ${startTimeoutMs} ms`, {
+        cause: error,
+        cure: 'Try again when this host is less busy, or let it wait longer.',
+      })
+    }
+  }
+
+  async #watched({ container, watch }: Started, signal: AbortSignal): Promise<ContainerEnd> {
+    const { plan } = this.#job
+    const timer = setTimeout(() => void watch.kill('time limit'), plan.limits.runTimeoutMs)
+    const over = new AbortController()
+    if (plan.writableRoot) void watchRoot(this.#shop, container, watch, rootBudgetBytes(plan), over.signal)
+    try {
+      const end = await Promise.race([watch.ended, aborted(signal)])
+      if (watch.engineLost) throw engineGone('went away', 'run a task')
+      return end
+    } finally {
+      clearTimeout(timer)
+      over.abort()
+      watch.markStopped()
+    }
+  }
+}
+
+type Started = { container: Container; watch: ContainerWatch }
+
+function missing(): never {
+  throw new MecaError('internal', 'A container was created and is not there')
+}
+
+/** The engine counts a layer by walking it, so a layer that takes long to count is counted less often. */
+const ROOT_CHECK_MS = 1_000
+const ROOT_CHECK_SHARE = 10
+
+/**
+ * A writable root is the host's disk, and this engine gives it no size. So its layer is counted at intervals, and a task
+ * that is over its budget is ended. In between it can write what its processor manages in an interval.
+ */
+async function watchRoot(
+  { docker }: Workshop,
+  { id }: Container,
+  watch: ContainerWatch,
+  budgetBytes: number,
+  over: AbortSignal,
+): Promise<void> {
+  let pauseMs = ROOT_CHECK_MS
+  try {
+    while (!over.aborted) {
+      await sleep(pauseMs, undefined, { signal: over, ref: false })
+      const began = performance.now()
+      const filters = { id: [id] }
+      const [row] = await call(
+        'measure a container',
+        (abortSignal) => docker.listContainers({ all: true, size: true, filters, abortSignal }),
+        over,
+      )
+      const { SizeRw = 0 } = (row ?? {}) as { SizeRw?: number }
+      if (SizeRw > budgetBytes) return await watch.kill('disk budget')
+      pauseMs = Math.max(ROOT_CHECK_MS, ROOT_CHECK_SHARE * (performance.now() - began))
+    }
+  } catch {
+    // The run is over, or the engine is gone, which the watch sees too.
+  }
+}
