@@ -8,6 +8,7 @@ import type { Loaded } from './config.ts'
 import { MecaError } from './core/errors.ts'
 import type { Engine } from './engine/engine.ts'
 import { DockerEngine } from './engine/docker.ts'
+import { failpoint } from './failpoint.ts'
 import type { Log } from './log.ts'
 import type { NodeApi } from './role/api.ts'
 import { makeCloser, openBase } from './wiring/base.ts'
@@ -48,6 +49,7 @@ export async function openNode(
     const client = await openClient(base, closer)
     const host = role === 'host' ? await openHost(base, await engine(), closer, failed.resolve) : undefined
     const close = async () => {
+      failpoint('node.closing')
       ending.abort(new MecaError('engine_unavailable', 'The node is shutting down'))
       await closer.close()
     }

@@ -179,17 +179,21 @@ test('variables are named after their settings', () => {
 test('failpoints are armed by their variable only, fire at the n-th passage, once', async (t) => {
   t.after(() => armFailpoints(''))
   const at = await folderWith(t, {})
-  loadConfig({ ...at, env: { MECA_FAILPOINTS: 'a.b=throw@2,c=stall:30' } })
-  failpoint('a.b')
-  assert.throws(() => failpoint('a.b'), /failpoint a\.b/)
-  failpoint('a.b')
+  loadConfig({ ...at, env: { MECA_FAILPOINTS: 'store.synced=throw@2,home.locked=stall:30' } })
+  failpoint('store.synced')
+  assert.throws(() => failpoint('store.synced'), /failpoint store\.synced/)
+  failpoint('store.synced')
   const before = performance.now()
-  failpoint('c')
+  failpoint('home.locked')
   assert.ok(performance.now() - before >= 29)
   loadConfig(at)
-  failpoint('a.b')
-  assert.throws(() => loadConfig({ ...at, env: { MECA_FAILPOINTS: 'a=explode' } }), {
+  failpoint('store.synced')
+  assert.throws(() => loadConfig({ ...at, env: { MECA_FAILPOINTS: 'home.locked=explode' } }), {
     code: 'bad_config',
     message: /MECA_FAILPOINTS/,
+  })
+  assert.throws(() => loadConfig({ ...at, env: { MECA_FAILPOINTS: 'nowhere=kill' } }), {
+    code: 'bad_config',
+    message: /no failpoint nowhere/,
   })
 })

@@ -154,6 +154,7 @@ export class Wallet {
   }
 
   async #ended({ id, nonce }: Intent, found: TxReceipt | string): Promise<TxReceipt | undefined> {
+    failpoint('chain.confirmed')
     if (typeof found === 'object') this.#next = nonce + 1
     await this.#intents.remove(id)
     return typeof found === 'object' ? found : undefined
@@ -198,6 +199,7 @@ export class Wallet {
       hashes: [hash],
       createdAtMs: Date.now(),
     }
+    failpoint('chain.signed')
     await this.#intents.put(intent)
     failpoint('chain.intent-written')
     return intent

@@ -6,6 +6,7 @@ import { Pool, errors } from 'undici'
 import type { Dispatcher } from 'undici'
 import { MecaError } from '../core/errors.ts'
 import type { HttpExchange } from '../core/plan.ts'
+import { failpoint } from '../failpoint.ts'
 import type { Reply, RequestLimits } from './engine.ts'
 import { MAX_CONNECTIONS } from './sidecar-options.ts'
 
@@ -49,13 +50,16 @@ export async function ask(
   const cancel = () => stop.abort()
   signal.addEventListener('abort', cancel, { once: true })
   try {
-    const reply = await pool.request({
+    const asked = pool.request({
       path: exchange.path,
       method: exchange.method,
       headers: { 'content-type': exchange.contentType },
       body,
       signal: stop.signal,
     })
+    failpoint('engine.request-sent')
+    const reply = await asked
+    failpoint('engine.mid-response')
     return {
       status: reply.statusCode,
       contentType: contentTypeOf(reply.headers),

@@ -9,6 +9,7 @@ import type { Tariff } from '../core/tariff.ts'
 import { offerDigest } from '../core/typed.ts'
 import type { Domain } from '../core/typed.ts'
 import { toWire } from '../core/wire.ts'
+import { failpoint } from '../failpoint.ts'
 import type { HostPolicy } from './admission.ts'
 import type { Fleet } from './fleet.ts'
 
@@ -83,6 +84,7 @@ export class Advertiser {
     }
     this.#toldAt = offer.issuedAt
     this.#toldFree = this.#state()
+    failpoint('host.offer-signed')
     await this.#c.publish(this.#current)
   }
 

@@ -163,6 +163,7 @@ export class ClientSession {
         pending.onVouched?.()
       }
       this.#submit(stream, batch, fresh)
+      failpoint('client.job-sent')
     } catch (error) {
       for (const pending of batch) pending.reject(error)
     }
@@ -282,6 +283,7 @@ export class ClientSession {
       const part = { ids: ids.slice(i, i + MAX_BATCH), vouchers: vouchers.slice(i, i + MAX_BATCH) }
       this.#line.send(stream, FRAME.ack, { channelId: this.channelId, ...part })
     }
+    failpoint('client.acknowledged')
   }
 
   #failAll(error: MecaError): void {

@@ -5,6 +5,7 @@
 import { MecaError } from '../core/errors.ts'
 import type { HostJob } from '../core/records.ts'
 import type { Blobs } from '../store/blobs.ts'
+import { failpoint } from '../failpoint.ts'
 import { sha256 } from './sums.ts'
 
 /** A client that was admitted and sends nothing for so long has gone away. */
@@ -26,6 +27,7 @@ export class InputGate {
   async receive(body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
     const { inputHash, inputBytes } = this.#record
     await this.#blobs.write(body, { signal, maxBytes: inputBytes, expect: inputHash })
+    failpoint('host.input-written')
     this.#arrived.resolve()
   }
 

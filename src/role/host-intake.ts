@@ -10,6 +10,7 @@ import type { ChannelRecord, HostJob } from '../core/records.ts'
 import type { Hex } from '../core/units.ts'
 import type { ClientMessage, JobRequest } from '../core/wire.ts'
 import { checkRequest } from './admission.ts'
+import { failpoint } from '../failpoint.ts'
 import type { LiveRow } from './book.ts'
 import type { HostChannels } from './host-channels.ts'
 import type { HostComponents } from './host-components.ts'
@@ -43,6 +44,7 @@ export class HostIntake {
     const keys = message.jobs.map(({ id }) => hostJobKey(channel.terms.client, id))
     for (const key of keys) this.#arriving.set(key, session)
     try {
+      failpoint('host.job-read')
       await this.#c.requireSpace()
       await this.#submitArrived(message, attachments, channel)
     } catch (error) {
@@ -207,6 +209,7 @@ export class HostIntake {
 
   async #writeAdmitted(rows: Map<Hex, LiveRow>, admitted: readonly LiveJob[]): Promise<void> {
     if (rows.size === 0 && admitted.length === 0) return
+    failpoint('host.before-accept')
     await this.#c.book.commit('accept', {
       rows: rows.values(),
       also: admitted.map((live) => this.#c.tables.hostJobs.put(live.key, live.record)),

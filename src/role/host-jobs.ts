@@ -298,6 +298,7 @@ export class HostJobs {
       list.push({ job: live.record, output: output.length <= INLINE_BYTES ? output : undefined })
     }
     for (const [session, channels] of groups) for (const [channelId, list] of channels) session.results(channelId, list)
+    failpoint('host.results-sent')
   }
 
   #storedOutput(record: HostJob): Uint8Array | undefined {

@@ -11,6 +11,7 @@ import { voucherDigest } from '../core/typed.ts'
 import type { Domain } from '../core/typed.ts'
 import { NATIVE } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
+import { failpoint } from '../failpoint.ts'
 import type { Book, LiveRow } from './book.ts'
 import type { KnownTask } from './tasks.ts'
 
@@ -40,7 +41,9 @@ export function takeVoucher(
       details: { vouched: vouched.toString(), deposit: channel.deposit.toString() },
     })
   }
+  failpoint('host.before-verify')
   checkSignature(domain, channel, voucher)
+  failpoint('host.voucher-verified')
   const row: LiveRow = { ...before, ...after, vouchedSignature: voucher.signature }
   book.stageRow(row)
   return row
@@ -65,6 +68,7 @@ export function takeExact(
   if (row === undefined || !covers(row.billed, totals)) return undefined
   if (row.exact !== undefined && !covers(totals, row.exact.totals)) return undefined
   checkSignature(domain, channel, voucher)
+  failpoint('host.exact-verified')
   const next: LiveRow = { ...row, exact: { totals, signature: voucher.signature } }
   book.stageRow(next)
   return next

@@ -12,6 +12,7 @@ import { channelIdOf } from '../core/typed.ts'
 import type { Hex } from '../core/units.ts'
 import { CLIENT_MESSAGES, decode, FRAME } from '../core/wire.ts'
 import type { ClientMessage } from '../core/wire.ts'
+import { failpoint } from '../failpoint.ts'
 import type { Frame, FrameStream } from '../p2p/frames.ts'
 import type { LiveRow } from './book.ts'
 import { HostChannels } from './host-channels.ts'
@@ -54,6 +55,7 @@ export class Host {
     try {
       for await (const frame of stream) {
         try {
+          failpoint('host.frame-read')
           await this.#handle(session, frame)
         } catch (error) {
           this.#c.log.info({ peerId, err: error }, 'message refused')
@@ -102,6 +104,7 @@ export class Host {
     const channelId = channelIdOf(this.#c.domain, hello.terms)
     try {
       this.#channels.checkHello(session.peerId, channelId, hello)
+      failpoint('host.hello-checked')
       const channel = await this.#channels.refreshed(channelId, hello.terms)
       if (channel.state !== 'open') {
         throw new MecaError('payment', `The channel is ${channel.state}`, { cure: 'open another channel' })
@@ -123,6 +126,7 @@ export class Host {
     const acks = ended.map((key) => this.#c.tables.acks.put(key, this.#c.wallNow()))
     if (rows.length > 0) await this.#c.book.commit('exact', { rows, also: acks })
     else if (acks.length > 0) await this.#c.store.commit({ rows: acks })
+    failpoint('host.acknowledged')
   }
 
   async #attach(session: HostSession, message: ClientMessage<'attach'>): Promise<void> {
@@ -163,6 +167,7 @@ export class Host {
       const channel: ChannelRecord = { ...this.#channels.get(channelId), state: 'closing' }
       this.#c.book.stageChannel(channel)
       await this.#c.book.commit('release', { channels: [channel] })
+      failpoint('host.release-written')
       const unpaid = await this.#c.collect(channelId)
       if (unpaid > 0n)
         throw new MecaError('payment', `${unpaid} was billed and no voucher says so exactly`, {

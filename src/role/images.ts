@@ -5,6 +5,7 @@
  */
 import { MecaError } from '../core/errors.ts'
 import type { Engine, ImageId, PullProgress } from '../engine/engine.ts'
+import { failpoint } from '../failpoint.ts'
 import type { ReadFile } from '../image/layer.ts'
 import type { VerifiedImage } from '../image/verify.ts'
 import type { Registry } from '../image/registry.ts'
@@ -94,9 +95,12 @@ export class Images {
     }
     const onProgress = (p: FetchProgress) =>
       tell({ layer: cid, status: 'fetching', doneBytes: p.localBytes, totalBytes: p.totalBytes })
+    failpoint('image.before-fetch')
     await ipfs.fetch(`${cid}/image`, { signal, maxBytes: maxImageBytes, providers, onProgress })
     const read: ReadFile = (path, options) => ipfs.cat(`${cid}/image/${path}`, options)
+    failpoint('image.fetched')
     const image = await verify(read, signal)
+    failpoint('image.verified')
     if (image.manifestDigest !== manifest.image.manifest || image.imageId !== manifest.image.id) {
       throw new MecaError(
         'invalid_task',
@@ -109,6 +113,7 @@ export class Images {
     } finally {
       allowed.end()
     }
+    failpoint('image.loaded')
     await this.#note(cid)
     return image.imageId
   }

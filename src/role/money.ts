@@ -5,6 +5,7 @@ import type { Totals } from '../core/ledger.ts'
 import type { ChannelRecord } from '../core/records.ts'
 import type { Signer } from '../core/signature.ts'
 import type { Hex } from '../core/units.ts'
+import { failpoint } from '../failpoint.ts'
 import type {
   ChannelRow,
   ChannelSummary,
@@ -89,7 +90,9 @@ export class Money implements MoneyApi {
   async #leave(channel: ChannelRecord, signal: AbortSignal): Promise<void> {
     try {
       const { claimed, signature } = await this.#c.client.session(channel).release(signal)
+      failpoint('client.close-agreed')
       await this.#c.chain.release(channel.terms, claimed, signature, signal)
+      failpoint('client.close-mined')
     } catch (error) {
       const away =
         error instanceof MecaError &&

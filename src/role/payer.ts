@@ -66,6 +66,7 @@ export class Payer {
     await this.#write('opening', opening)
     failpoint('client.channel-intent')
     await chain.open(terms, amount, signal)
+    failpoint('client.channel-opened')
     return this.#confirmed(opening, signal)
   }
 

@@ -191,6 +191,7 @@ export class Blobs {
     const replaced = (await this.size(hash)) ?? 0
     const made = await mkdir(dirname(path), { recursive: true, mode: 0o700 })
     await rename(temp, path)
+    failpoint('blob.named')
     await syncFolder(dirname(path))
     if (made !== undefined) await syncFolder(this.#folder)
     this.#usedBytes -= replaced

@@ -46,6 +46,7 @@ async function viaTemp<T>(path: string, data: string | Uint8Array, place: (temp:
     }
     failpoint('file.before-rename')
     const placed = await place(temp)
+    failpoint('file.placed')
     await syncFolder(dirname(path))
     return placed
   } catch (error) {

@@ -1,10 +1,11 @@
 /**
- * Throws away what nobody needs any more, on a slow timer: outputs that their client has, or that waited long enough for
- * it; inputs of jobs that have ended. Records of jobs and money stay.
+ * Throws away what nobody needs any more, at the start and on a slow timer: outputs that their client has, or that
+ * waited long enough for it; inputs of jobs that have ended. Records of jobs and money stay.
  */
 import type { HostJob } from '../core/records.ts'
 import { hostJobKey } from '../core/records.ts'
 import type { Hex } from '../core/units.ts'
+import { failpoint } from '../failpoint.ts'
 import type { Base, Closer } from './base.ts'
 
 const EVERY_MS = 600_000
@@ -19,13 +20,23 @@ const YOUNG_MS = 3_600_000
 
 type Rooms = Pick<Base, 'tables' | 'store' | 'blobs'>
 
+/** Begins at once: a node that never lives for long has to be tidied, too. */
 export function startJanitor(base: Base, closer: Closer): void {
-  const timer = setInterval(() => {
-    tidy(base, Date.now()).catch((error: unknown) =>
-      base.log.warn({ err: error }, 'tidying up failed; trying again later'),
-    )
-  }, EVERY_MS).unref()
-  closer.add(() => clearInterval(timer))
+  let turn = Promise.resolve()
+  const next = async () => {
+    try {
+      await tidy(base, Date.now())
+    } catch (error) {
+      base.log.warn({ err: error }, 'tidying up failed; trying again later')
+    }
+  }
+  const begin = () => void (turn = turn.then(next))
+  const timer = setInterval(begin, EVERY_MS).unref()
+  begin()
+  closer.add(async () => {
+    clearInterval(timer)
+    await turn
+  })
 }
 
 /** Resolves to the bytes of files that it gave back. */
@@ -41,6 +52,7 @@ export async function tidy(base: Rooms, now: number): Promise<number> {
     if (job.signed !== undefined && now - (job.endedAt ?? 0) < KEPT_RESULTS_MS)
       needed.add(job.signed.receipt.outputHash)
   }
+  failpoint('janitor.tidying')
   const { outputs, acks } = base.tables
   if (spent.length > 0) await base.store.commit({ rows: spent.flatMap((key) => [outputs.del(key), acks.del(key)]) })
   return base.blobs.sweep((hash, writtenAt) => needed.has(hash) || now - writtenAt < YOUNG_MS)

@@ -6,6 +6,7 @@ import { MecaError } from '../core/errors.ts'
 import { makeSigner } from '../core/signature.ts'
 import type { Signer } from '../core/signature.ts'
 import type { Hex } from '../core/units.ts'
+import { failpoint } from '../failpoint.ts'
 import { hasCode } from '../store/files.ts'
 import type { Home } from '../store/home.ts'
 import { createSecret, readSecret } from '../store/secrets.ts'
@@ -56,6 +57,7 @@ export async function createWalletKey(
 ): Promise<Signer> {
   const key = options.privateKey ?? randomBytes(32)
   const json = await createKeystore(key, password, ...(options.rounds === undefined ? [] : [options.rounds]))
+  failpoint('wallet.key-made')
   await createSecret(join(home.paths.keys, WALLET_FILE), json)
   return makeSigner(key)
 }

@@ -1,6 +1,7 @@
 /** Builds the questions about money over the chain: whose credit, which transactions. */
 import { NATIVE } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
+import { failpoint } from '../failpoint.ts'
 import type { MoneyApi } from '../role/api.ts'
 import { Money } from '../role/money.ts'
 import { balanceOf, chainChannel } from './base.ts'
@@ -76,6 +77,7 @@ async function withdraw(base: Base, token: Hex, signal: AbortSignal): Promise<Dr
       drawn.push({ tx: hash, gasUsed, to, amount: some.reduce((sum, { amount }) => sum + amount, 0n) })
     }
   }
+  failpoint('money.withdrawn')
   await writeDown(base, token, drawn)
   const last = drawn.at(-1)
   return last === undefined
