@@ -44,6 +44,7 @@ const COMMANDS = {
     run: (c) => script(c, 'node_modules/prettier/bin/prettier.cjs', ['--write', '--log-level=warn', '.']),
   },
   contracts: { docker: 'no', run: (c, args) => script(c, 'scripts/contracts.ts', args) },
+  differential: { docker: 'no', run: (c, args) => script(c, 'test/chain/differential/run.ts', args) },
   bases: { docker: 'needed', run: (c, args) => script(c, 'scripts/bases.ts', args) },
   meca: { docker: 'no', endsBySignal: true, run: (c, args) => script(c, 'src/main.ts', args) },
 }

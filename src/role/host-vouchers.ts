@@ -17,13 +17,16 @@ import type { KnownTask } from './tasks.ts'
 
 export type SignedVoucher = Totals & { taskId: Hex; signature: Hex }
 
+/** What money has to know of a task. */
+export type SoldTask = Pick<KnownTask, 'cid' | 'taskId' | 'entry'>
+
 /** Stages the row with this voucher; undefined where it changes nothing. Throws `payment`. */
 export function takeVoucher(
   domain: Domain,
   book: Book,
   channel: ChannelRecord,
   voucher: SignedVoucher,
-  task: KnownTask,
+  task: SoldTask,
 ): LiveRow | undefined {
   const before = book.row(channel.channelId, voucher.taskId) ?? newRow(channel.channelId, task)
   const totals: Totals = {
@@ -74,7 +77,7 @@ export function takeExact(
   return next
 }
 
-function newRow(channelId: Hex, task: KnownTask): LiveRow {
+function newRow(channelId: Hex, task: SoldTask): LiveRow {
   return {
     channelId,
     taskId: task.taskId,
@@ -87,7 +90,7 @@ function newRow(channelId: Hex, task: KnownTask): LiveRow {
   }
 }
 
-function checkFee(voucher: SignedVoucher, task: KnownTask, channel: ChannelRecord): void {
+function checkFee(voucher: SignedVoucher, task: SoldTask, channel: ChannelRecord): void {
   requireClaimable(voucher, task.entry.fee)
   if (task.entry.token !== channel.terms.token) {
     const name = (token: Hex) => (token === NATIVE ? 'the native currency' : token)

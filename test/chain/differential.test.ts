@@ -1,135 +1,75 @@
 /**
- * P5 I22: what TypeScript takes for a signature is what the contract takes, over random vouchers and random damage to
- * them. Rows are judged by eth_call in batches. DIFFERENTIAL_ROWS sets how many (1,000 where absent), DIFFERENTIAL_SEED
- * which ones.
+ * P5 I10 I22: what TypeScript takes for a signature, a channel's id or money is what the contracts take, over random
+ * messages and every damage of differential/damage.ts. DIFFERENTIAL_ROWS makes it longer, DIFFERENTIAL_SEED another one;
+ * `npm run differential` is the same from the command line.
  */
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { findAnvil } from '../../src/chain/anvil.ts'
-import { channelsAbi } from '../../src/chain/abi.ts'
-import type { ClaimRow } from '../../src/chain/channels.ts'
-import { Codec } from '../../src/chain/codec.ts'
 import { recover } from '../../src/core/signature.ts'
-import { channelIdOf, makeDomain, voucherDigest } from '../../src/core/typed.ts'
-import type { ChannelTerms, Voucher } from '../../src/core/typed.ts'
-import { NATIVE } from '../../src/core/units.ts'
-import type { Hex } from '../../src/core/units.ts'
-import { startMarket } from './market.ts'
-import type { Market } from './market.ts'
+import { fromHex, releaseDigest, toHex } from '../../src/core/typed.ts'
+import { ORDER } from './differential/damage.ts'
+import { openSite } from './differential/ground.ts'
+import type { Site } from './differential/ground.ts'
+import type { Kind } from './differential/kind.ts'
+import { PAYMENT_KINDS } from './differential/payments.ts'
+import { makeRandom } from './differential/random.ts'
+import { compareAll, compareKind } from './differential/run.ts'
+import { Tally } from './differential/tally.ts'
 
 const skip = findAnvil() === undefined ? 'there is no anvil for this machine' : false
-const ROWS = Number(process.env['DIFFERENTIAL_ROWS'] ?? 1000)
+const ROWS = Number(process.env['DIFFERENTIAL_ROWS'] ?? 2000)
 const SEED = process.env['DIFFERENTIAL_SEED'] ?? '1'
-const BATCH = 200
-const ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n
+const random = makeRandom(SEED)
 
-let market: Market
+let site: Site
 before(async () => {
-  if (skip === false) market = await startMarket({ args: ['--disable-block-gas-limit'] })
+  if (skip === false) site = await openSite(random.fork('site'))
 })
 after(async () => {
-  if (skip === false) await market.close()
+  if (skip === false) await site.market.close()
 })
 
-/** The same numbers for the same seed, so that a disagreement can be seen again. */
-function makeRandom(seed: string) {
-  let count = 0
-  const word = (): Hex => `0x${createHash('sha256').update(`${seed}/${count++}`).digest('hex')}`
-  const below = (limit: number) => Number(BigInt(word()) % BigInt(limit))
-  return { word, below }
-}
-
-type Random = ReturnType<typeof makeRandom>
-
-const hex = (n: bigint) => n.toString(16).padStart(64, '0')
-const join = (r: bigint, s: bigint, v: number): Hex => `0x${hex(r)}${hex(s)}${v.toString(16).padStart(2, '0')}`
-
-/** Damage to a signature or to what is signed; the first does none. */
-const DAMAGE: ((row: ClaimRow, random: Random) => ClaimRow)[] = [
-  (row) => row,
-  (row, { below }) => {
-    const at = 2 + below(130)
-    const digit = ((Number.parseInt(row.signature[at] ?? '0', 16) + 1 + below(15)) % 16).toString(16)
-    return { ...row, signature: `${row.signature.slice(0, at)}${digit}${row.signature.slice(at + 1)}` as Hex }
-  },
-  (row, { below }) => withV(row, below(256)),
-  (row, { below }) => withV(row, [0, 1, 26, 27, 28, 29][below(6)] ?? 0),
-  (row) => mirrored(row),
-  (row, { word }) => ({ ...row, signature: join(BigInt(word()), BigInt(word()), 27) }),
-  (row, { below }) => extreme(row, below(6)),
-  (row) => ({ ...row, hostAmount: row.hostAmount + 1n }),
-  (row) => ({ ...row, developerAmount: row.developerAmount + 1n }),
-  (row) => ({ ...row, jobs: row.jobs + 1 }),
-]
-
-function withV(row: ClaimRow, v: number): ClaimRow {
-  return { ...row, signature: `${row.signature.slice(0, 130)}${v.toString(16).padStart(2, '0')}` as Hex }
-}
-
-/** The other signature that mathematics allows for the same key and digest: s is high. */
-function mirrored(row: ClaimRow): ClaimRow {
-  const [r, s] = [BigInt(row.signature.slice(0, 66)), BigInt(`0x${row.signature.slice(66, 130)}`)]
-  return { ...row, signature: join(r, ORDER - s, row.signature.endsWith('1b') ? 28 : 27) }
-}
-
-function extreme(row: ClaimRow, which: number): ClaimRow {
-  const r = BigInt(row.signature.slice(0, 66))
-  const edges = [0n, 1n, ORDER / 2n, ORDER / 2n + 1n, ORDER, 2n ** 256n - 1n]
-  const edge = edges[which] ?? 0n
-  return { ...row, signature: which % 2 === 0 ? join(r, edge, 27) : join(edge, ORDER / 2n, 28) }
-}
-
-test(`P5 I22 ${ROWS} vouchers, sound and damaged: no disagreement (seed ${SEED})`, { skip }, async () => {
-  const { channels, chain, signal } = market
-  const random = makeRandom(SEED)
-  const [client, signer, host] = [3, 4, 2].map((i) => market.signer(i).address) as [Hex, Hex, Hex]
-  const terms: ChannelTerms = { client, signer, host, token: NATIVE, closeDelaySeconds: 900, salt: random.word() }
-  await channels.open(market.wallet(3), terms, 10n ** 21n, signal)
-  const taskId = random.word()
-  const payee = market.signer(1).address
-  const task = { taskId, fee: 0n, token: NATIVE, payee, name: 'free', version: '1' }
-  await market.tasks.publish(market.wallet(1), task, signal)
-  const channelId = channels.idOf(terms)
-  const counts = { accepted: 0, refused: 0 }
-  for (let done = 0; done < ROWS; done += BATCH) {
-    const rows = Array.from({ length: Math.min(BATCH, ROWS - done) }, (_, i) => {
-      // Steps of ten, so that damaged amounts never make the next sound row stale.
-      const n = (i + 1) * 10
-      const voucher = { channelId, taskId, jobs: n, hostAmount: BigInt(n) * 10n ** 12n, developerAmount: BigInt(n) }
-      const signature = market.signer(4).sign(voucherDigest(chain.domain, voucher))
-      const damage = DAMAGE[random.below(DAMAGE.length)]
-      return damage?.({ ...voucher, signature }, random) ?? { ...voucher, signature }
-    })
-    const outcomes = await channels.dryClaim([{ terms, rows }], host, signal)
-    rows.forEach((row, i) => {
-      const voucher: Voucher = { channelId, ...row }
-      const here = recover(voucherDigest(chain.domain, voucher), row.signature) === signer
-      const there = outcomes[i]?.skip
-      assert.equal(there, here ? 'none' : 'bad_signature', `seed ${SEED}, row ${done + i}: ${row.signature}`)
-      counts[here ? 'accepted' : 'refused']++
-    })
+test(`P5 P22 I10 I22 TypeScript and the contracts agree, at least ${ROWS} rows (seed ${SEED})`, { skip }, async (t) => {
+  const tally = new Tally()
+  await compareAll(site, ROWS, random, tally)
+  t.diagnostic(`${tally.rows} rows\n${tally.toString()}`)
+  assert.deepEqual(tally.disagreements, [])
+  for (const [kind, { accepted, refused }] of tally.byKind) {
+    const { seen, all } = tally.forms(kind)
+    assert.equal(seen, all, `${kind}: every form of damage had its turn`)
+    assert.ok(accepted >= 20 && refused >= 20, `${kind}: ${accepted} accepted, ${refused} refused`)
   }
-  assert.ok(counts.accepted > ROWS / 20 && counts.refused > ROWS / 2, JSON.stringify(counts))
 })
 
-test(
-  'I10 I22 channel ids of random terms: no disagreement, and no id without its chain and contract',
-  { skip },
-  async () => {
-    const { chain, signal } = market
-    const random = makeRandom(`${SEED}/terms`)
-    const codec = new Codec(channelsAbi)
-    const address = (): Hex => `0x${random.word().slice(26)}`
-    for (let i = 0; i < 200; i++) {
-      const terms = { client: address(), signer: address(), host: address(), token: address(), salt: random.word() }
-      const closeDelay = BigInt(random.below(2 ** 40))
-      const there = await chain.read(codec, chain.domain.channels, 'channelId', [{ ...terms, closeDelay }], signal)
-      const here = (chainId: number, channels: Hex) =>
-        channelIdOf(makeDomain(chainId, channels), { ...terms, closeDelaySeconds: Number(closeDelay) })
-      assert.equal(here(chain.domain.chainId, chain.domain.channels), there)
-      assert.notEqual(here(chain.domain.chainId + 1, chain.domain.channels), there)
-      assert.notEqual(here(chain.domain.chainId, address()), there)
+test('I22 a check that takes a high s, or v 0 and 1, is noticed', { skip }, async () => {
+  const release = PAYMENT_KINDS.find(({ name }) => name === 'release')
+  assert.ok(release)
+  for (const loosen of [withLowS, withV27]) {
+    const loose: Kind = {
+      ...release,
+      here: (ground, { fields, signature }) => {
+        const digest = releaseDigest(ground.domain, ground.channelId, BigInt(fields['claimed'] ?? 0))
+        return recover(digest, toHex(loosen(signature))) === ground.host.address
+      },
     }
-  },
-)
+    const tally = new Tally()
+    await compareKind(site, loose, random.fork('loose'), 2000, tally)
+    assert.ok(tally.disagreed > 0)
+  }
+})
+
+function withLowS(signature: Buffer): Buffer {
+  if (signature.length !== 65) return signature
+  const s = BigInt(toHex(signature.subarray(32, 64)))
+  if (s <= ORDER / 2n || s >= ORDER) return signature
+  const low = fromHex(`0x${(ORDER - s).toString(16).padStart(64, '0')}`)
+  return Buffer.concat([signature.subarray(0, 32), low, Buffer.from([55 - (signature[64] ?? 0)])])
+}
+
+function withV27(signature: Buffer): Buffer {
+  const v = signature[64] ?? 0
+  return signature.length === 65 && v < 2
+    ? Buffer.concat([signature.subarray(0, 64), Buffer.from([27 + v])])
+    : signature
+}
