@@ -1,5 +1,6 @@
 /** `meca claim`, `meca withdraw`, `meca reconcile`: from signed vouchers to money, and the proof that it adds up. */
 import type { Command } from 'commander'
+import { MecaError } from '../core/errors.ts'
 import { parseAddress } from '../core/units.ts'
 import { money, sum } from './amounts.ts'
 import { channelOf } from './channel.ts'
@@ -7,11 +8,24 @@ import { tokensOf } from './context.ts'
 import type { Context } from './context.ts'
 import { facts, table } from './render.ts'
 import { examples } from './usage.ts'
+import { exportVouchers, importVouchers } from './vouchers.ts'
 import type { Act } from './usage.ts'
 
 export function addClaim(claim: Command, act: Act): void {
-  claim.option('--channel <id>', 'of one channel').action(act(claimAll))
-  examples(claim, [['meca claim', 'all channels in one transaction']])
+  claim
+    .option('--channel <id>', 'of one channel')
+    .option('--export <file>', 'claim nothing; write every voucher to a new file, best on another disk')
+    .option(
+      '--import <file>',
+      'take vouchers back from such a file, each checked as the contract would, and claim them',
+    )
+    .option('--highest', 'with --import: count jobs as done whose bill is lost with the disk')
+    .action(act(claimOrCopy))
+  examples(claim, [
+    ['meca claim', 'all channels in one transaction'],
+    ['meca claim --export /media/usb/vouchers.jsonl', 'a copy that still pays when this disk is gone'],
+    ['meca claim --import /media/usb/vouchers.jsonl', 'on a new disk, with the same key; needs the running host'],
+  ])
 }
 
 export function addWithdraw(withdraw: Command, act: Act): void {
@@ -22,6 +36,18 @@ export function addWithdraw(withdraw: Command, act: Act): void {
 export function addReconcile(reconcile: Command, act: Act): void {
   reconcile.action(act(reconcileAll))
   examples(reconcile, [['meca reconcile', 'one line for each sum; exit code 9 where they differ']])
+}
+
+type ClaimFlags = { channel?: string; export?: string; import?: string; highest?: boolean }
+
+function claimOrCopy(context: Context, flags: ClaimFlags): Promise<number | void> {
+  if (Object.keys(flags).filter((name) => name !== 'highest').length > 1)
+    throw new MecaError('bad_input', '--channel, --export and --import exclude each other', {
+      cure: 'give one of them',
+    })
+  if (flags.export !== undefined) return exportVouchers(context, flags.export)
+  if (flags.import !== undefined) return importVouchers(context, flags.import, flags.highest === true)
+  return claimAll(context, flags)
 }
 
 function claimAll(context: Context, { channel }: { channel?: string }): Promise<void> {

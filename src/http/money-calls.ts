@@ -59,6 +59,23 @@ export const moneyCalls = {
     answer: money.withdrawReport,
     run: (api, options, { signal }) => api.money.withdraw(options, signal),
   }),
+  vouchers: call({
+    id: 'vouchers',
+    method: 'GET',
+    path: '/v1/vouchers',
+    summary: 'Every voucher that this node holds, each as a line that stands alone; no secret',
+    answer: money.voucherCopies,
+    run: (api) => api.money.vouchers(),
+  }),
+  restoreVouchers: call({
+    id: 'restoreVouchers',
+    method: 'POST',
+    path: '/v1/vouchers',
+    summary: 'Takes such lines back, each checked as the contract would; what each came to stands at its place',
+    body: money.restoreRequest,
+    answer: money.restoreReport,
+    run: (api, { lines, ...options }, { signal }) => api.money.restore(lines, options, signal),
+  }),
   reconcile: call({
     id: 'reconcile',
     method: 'GET',

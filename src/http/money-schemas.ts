@@ -1,12 +1,21 @@
 /** What the money calls take and answer. */
 import { z } from 'zod'
-import { address, amount, anyAddress, count, hash, milliseconds, money, token } from './values.ts'
+import { MAX_VOUCHER_LINE } from '../core/voucher-line.ts'
+import { address, amount, anyAddress, count, errorCode, hash, milliseconds, money, token } from './values.ts'
+
+/** Vouchers in one request: half a MiB. A longer file is sent in parts. */
+const MAX_LINES = 500
 
 export const openRequest = z.strictObject({ host: anyAddress, deposit: amount })
 export const claimRequest = z.strictObject({ channel: hash.exactOptional() })
 export const withdrawRequest = z.strictObject({ token: anyAddress.exactOptional() })
 
 const balances = z.array(z.object({ token, wallet: money, credit: money, locked: money }))
+export const restoreRequest = z.strictObject({
+  lines: z.array(z.string().max(MAX_VOUCHER_LINE)).max(MAX_LINES),
+  highest: z.boolean().exactOptional(),
+})
+
 export const walletInfo = z.object({ address, balances }).meta({ id: 'WalletInfo' })
 
 const sums = z.object({ jobs: count, host: money, developer: money }).meta({ id: 'Sums' })
@@ -44,3 +53,18 @@ const line = z.object({
   ok: z.boolean(),
 })
 export const reconcileReport = z.object({ ok: z.boolean(), lines: z.array(line) }).meta({ id: 'ReconcileReport' })
+
+export const voucherCopies = z.object({ lines: z.array(z.string()) }).meta({ id: 'VoucherCopies' })
+const restored = z.object({
+  outcome: z.enum(['adopted', 'known', 'collected', 'refused']),
+  channel: hash.exactOptional(),
+  task: hash.exactOptional(),
+  host: money.exactOptional(),
+  developer: money.exactOptional(),
+  token: address.exactOptional(),
+  code: errorCode.exactOptional(),
+  reason: z.string().exactOptional(),
+})
+export const restoreReport = z
+  .object({ adopted: count, known: count, collected: count, refused: count, rows: z.array(restored) })
+  .meta({ id: 'RestoreReport' })

@@ -47,7 +47,7 @@ export const token = z.object({ address, symbol: z.string(), decimals: count }).
 export const output = z.union([z.object({ text: z.string() }), z.object({ base64: z.string() })]).meta({ id: 'Output' })
 
 const keysOf = <K extends string>(table: Record<K, unknown>) => z.enum(Object.keys(table) as [K, ...K[]])
-const errorCode = keysOf<ErrorCode>(ERRORS).meta({ id: 'ErrorCode' })
+export const errorCode = keysOf<ErrorCode>(ERRORS).meta({ id: 'ErrorCode' })
 export const jobStatus = keysOf<JobStatus>(STATUS).meta({ id: 'JobStatus' })
 export const phase = z.enum(PHASES).meta({ id: 'Phase' })
 

@@ -2,7 +2,8 @@
  * What a node can do for a person, as types: the HTTP API exposes exactly this, and the command line speaks to it.
  * Amounts are decimal strings in the token's smallest unit, times are milliseconds, addresses lower-case hex.
  */
-import type { Problem } from '../core/errors.ts'
+import type { OutputFact } from '../core/bundle.ts'
+import type { ErrorCode, Problem } from '../core/errors.ts'
 import type { Phase, Phases } from '../core/job.ts'
 import type { LogLine } from '../core/plan.ts'
 import type { Resources } from '../core/resources.ts'
@@ -164,6 +165,12 @@ export type RunResult = {
   status: JobStatus
   httpStatus?: number
   exitCode?: number
+  /** The task found nothing to do. */
+  skipped?: boolean
+  /** Of a files task: what it left, by name; with a CID where it stayed on its host's IPFS. */
+  outputs?: Record<string, OutputFact>
+  /** Where the outputs with CIDs can be fetched. */
+  providers?: string[]
   contentType: string
   inputHash: Hex
   outputHash: Hex
@@ -249,8 +256,24 @@ export type HostStatus = {
   images: number
   engine: { version: string; runtimes: string[] }
   earned: Earnings
-  /** Money vouched for that is not collected yet, and how much of it hangs on a channel that is closing. */
-  atRisk: { unclaimed: string; closing: string; token: Hex }[]
+  atRisk: AtRisk[]
+  /** What the owner must hear while there is time; the worst first. */
+  alarms: { name: string; level: 'warning' | 'error'; detail: string; cure: string; since: number }[]
+}
+/** A host's money in one token that could still be lost. */
+export type AtRisk = {
+  token: Hex
+  /** Billed and not collected. */
+  unclaimed: string
+  /** Of that, on channels whose clients are closing, and the seconds until the first of them can take its money. */
+  closing: string
+  closesInSeconds: number | null
+  /** Of that, what the last claim over all channels left behind. */
+  leftBehind: string
+  /** Vouched for on deposits that do not have their confirmations. */
+  unconfirmed: string
+  /** Billed on channels that ended before it was claimed. */
+  lost: string
 }
 export type HostWhy = {
   requests: number
@@ -307,6 +330,10 @@ export type MoneyApi = {
   withdraw(options: { token?: Hex }, signal: AbortSignal): Promise<WithdrawReport>
   /** Whether both ledgers and the chain agree, to the last unit. */
   reconcile(signal: AbortSignal): Promise<ReconcileReport>
+  /** Every voucher that this node holds, one line of text each (core/voucher-line). */
+  vouchers(): Promise<VoucherCopies>
+  /** Takes such lines back where they are worth something; `highest` counts work as done that nobody has billed. */
+  restore(lines: readonly string[], options: { highest?: boolean }, signal: AbortSignal): Promise<RestoreReport>
 }
 
 export type WalletInfo = {
@@ -318,6 +345,26 @@ export type WithdrawReport = { tx: Hex | null; gas: string; amount: string; to: 
 export type ReconcileReport = {
   ok: boolean
   lines: { channel: Hex; task: Hex; what: string; ledger: string; chain: string; difference: string; ok: boolean }[]
+}
+
+export type VoucherCopies = { lines: string[] }
+/** What each line came to, in the order given; `known` says nothing new, `collected` was paid by the chain already. */
+export type RestoreReport = {
+  adopted: number
+  known: number
+  collected: number
+  refused: number
+  rows: RestoredRow[]
+}
+export type RestoredRow = {
+  outcome: 'adopted' | 'known' | 'collected' | 'refused'
+  channel?: Hex
+  task?: Hex
+  host?: string
+  developer?: string
+  token?: Hex
+  code?: ErrorCode
+  reason?: string
 }
 
 export type DoctorReport = {

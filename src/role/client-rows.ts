@@ -6,6 +6,7 @@ import { cidOf } from '../core/cid.ts'
 import { MecaError } from '../core/errors.ts'
 import {
   asTotals,
+  covers,
   emptyRow,
   equal,
   nextVoucher,
@@ -25,12 +26,18 @@ import type { HostMessage } from '../core/wire.ts'
 import type { LiveRow } from './book.ts'
 import type { ClientComponents } from './client-components.ts'
 
+/** A host says more rows than this in several messages, and what it lost is known only when all have come. */
+const WELCOME_ROWS = 400
+
 export class ClientRows {
   readonly #c: ClientComponents
   readonly #channelId: Hex
   /** Tasks whose voucher, and whose exact sums, went out on this stream: what went out before may never have come. */
   readonly #vouchersSent = new Set<Hex>()
   readonly #exactSent = new Map<Hex, Totals>()
+  /** What the host said at its welcome that it was vouched for. */
+  readonly #hostHas = new Map<Hex, Totals>()
+  #heardAll = true
 
   constructor(c: ClientComponents, channelId: Hex) {
     this.#c = c
@@ -116,10 +123,25 @@ export class ClientRows {
     return settled
   }
 
+  /** The first that a host says on a new stream. */
+  welcomed(message: HostMessage<'welcome'>): Promise<void> {
+    this.#hostHas.clear()
+    this.#heardAll = message.rows.length < WELCOME_ROWS
+    return this.restore(message)
+  }
+
+  /** Vouchers that the host lost: what it said at its welcome is lower. */
+  lostByHost(): LiveRow[] {
+    if (!this.#heardAll) return []
+    const rows = this.#c.book.rowsOf(this.#channelId)
+    return rows.filter((row) => sum(row.vouched) > 0n && !covers(this.#hostHas.get(row.taskId) ?? ZERO, row.vouched))
+  }
+
   /** A client that lost its records takes from the host what it signed itself, and nothing else. */
   async restore({ rows }: HostMessage<'welcome'>): Promise<void> {
     const restored: LiveRow[] = []
     for (const row of rows) {
+      this.#hostHas.set(row.taskId, row.vouched)
       if (this.#c.book.row(this.#channelId, row.taskId) !== undefined) continue
       const digest = voucherDigest(this.#c.domain, { channelId: this.#channelId, taskId: row.taskId, ...row.vouched })
       if (recover(digest, row.signature) !== this.#c.signer.address) continue

@@ -47,7 +47,7 @@ export class ClientSession {
     this.#results = new ClientResults(c, channel, this.#rows)
     this.#bytes = new ClientBytes(c, channel.channelId, locate)
     this.#line = new ClientLine(c, channel, locate, {
-      welcomed: (message) => this.#rows.restore(message),
+      welcomed: (message) => this.#rows.welcomed(message),
       opened: () => this.#opened(),
       heard: (frame) => this.#heard(frame),
       isIdle: () => this.idle,
@@ -197,7 +197,19 @@ export class ClientSession {
 
   #opened(): void {
     this.#rows.forgetSent()
+    this.#bringBack(this.#rows.lostByHost())
     this.#settleSoon()
+  }
+
+  /** A host that lost its records gets back what was signed for it, before anything else is sent. */
+  #bringBack(rows: readonly LiveRow[]): void {
+    const stream = this.#line.open
+    if (stream === undefined || rows.length === 0) return
+    for (let i = 0; i < rows.length; i += MAX_BATCH) {
+      const vouchers = this.#rows.sending(rows.slice(i, i + MAX_BATCH))
+      this.#line.send(stream, FRAME.submit, { channelId: this.channelId, vouchers, jobs: [] })
+    }
+    this.#sendExact(stream)
   }
 
   async #heard(frame: Frame): Promise<void> {

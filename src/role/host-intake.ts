@@ -46,7 +46,8 @@ export class HostIntake {
     try {
       failpoint('host.job-read')
       await this.#c.requireSpace()
-      await this.#submitArrived(message, attachments, channel)
+      if (message.jobs.length === 0) await this.#restore(channel, message.vouchers)
+      else await this.#submitArrived(message, attachments, channel)
     } catch (error) {
       for (const { id } of message.jobs) session.refused(message.channelId, id, error)
       if (asMecaError(error).code !== 'disk_full') throw error
@@ -60,6 +61,16 @@ export class HostIntake {
     if (!this.#arriving.has(key)) return false
     this.#arriving.set(key, session)
     return true
+  }
+
+  /** Vouchers without a job: this host said at the hello that it knows lower ones. */
+  async #restore(known: ChannelRecord, vouchers: ClientMessage<'submit'>['vouchers']): Promise<void> {
+    const { restorer, exportVouchers, log, signal } = this.#c
+    const channel = await this.#channels.refreshed(known.channelId, known.terms)
+    const rows = await restorer.fromClient(channel, vouchers, signal)
+    if (rows.length === 0) return
+    log.warn({ channelId: channel.channelId, rows: rows.length }, 'a client brought vouchers back that were lost here')
+    exportVouchers(rows, 'vouched')
   }
 
   async #submitArrived(
@@ -214,7 +225,7 @@ export class HostIntake {
       rows: rows.values(),
       also: admitted.map((live) => this.#c.tables.hostJobs.put(live.key, live.record)),
     })
-    this.#c.exportVouchers([...rows.values()])
+    this.#c.exportVouchers([...rows.values()], 'vouched')
   }
 }
 

@@ -4,6 +4,7 @@ import { sum } from '../core/ledger.ts'
 import type { Totals } from '../core/ledger.ts'
 import type { ChannelRecord } from '../core/records.ts'
 import type { Signer } from '../core/signature.ts'
+import type { Domain } from '../core/typed.ts'
 import type { Hex } from '../core/units.ts'
 import { failpoint } from '../failpoint.ts'
 import type {
@@ -12,21 +13,27 @@ import type {
   ClaimReport,
   MoneyApi,
   ReconcileReport,
+  RestoredRow,
+  RestoreReport,
   TokenInfo,
+  VoucherCopies,
   WalletInfo,
   WithdrawReport,
 } from './api.ts'
 import type { Book, LiveRow } from './book.ts'
 import type { Client } from './client.ts'
+import { copiesOf } from './copies.ts'
 import type { Payer } from './payer.ts'
+import type { Judged, Restorer } from './restore.ts'
 import type { Settler } from './settle.ts'
 import type { ChainChannel } from './host-components.ts'
 
 export type MoneyComponents = {
+  domain: Domain
   signer: Signer
   clientBook: Book
   /** Absent where this node is no host. */
-  host?: { book: Book; settler: Settler }
+  host?: { book: Book; settler: Settler; restorer: Restorer }
   client: Client
   payer: Payer
   tokens: readonly TokenInfo[]
@@ -108,12 +115,7 @@ export class Money implements MoneyApi {
   }
 
   async claim(options: { channel?: Hex }): Promise<ClaimReport> {
-    const host = this.#c.host
-    if (host === undefined)
-      throw new MecaError('bad_input', 'This node is no host, so nobody vouched for anything to it', {
-        cure: "give --home of a host's home folder",
-      })
-    const claims = await host.settler.claim(options.channel)
+    const claims = await this.#host().settler.claim(options.channel)
     const [first] = claims
     return {
       tx: claims.find(({ tx }) => tx !== null)?.tx ?? null,
@@ -156,6 +158,34 @@ export class Money implements MoneyApi {
       })
     }
     return { ok: lines.every(({ ok }) => ok), lines }
+  }
+
+  vouchers(): Promise<VoucherCopies> {
+    const books = [this.#c.clientBook, ...(this.#c.host === undefined ? [] : [this.#c.host.book])]
+    return Promise.resolve({ lines: books.flatMap((book) => copiesOf(this.#c.domain, book, this.#c.signer)) })
+  }
+
+  async restore(
+    lines: readonly string[],
+    { highest = false }: { highest?: boolean },
+    signal: AbortSignal,
+  ): Promise<RestoreReport> {
+    const judged = await this.#host().restorer.import(lines, highest, signal)
+    const count = (outcome: Judged['outcome']) => judged.filter((one) => one.outcome === outcome).length
+    return {
+      adopted: count('adopted'),
+      known: count('known'),
+      collected: count('collected'),
+      refused: count('refused'),
+      rows: judged.map(restoredRow),
+    }
+  }
+
+  #host(): NonNullable<MoneyComponents['host']> {
+    if (this.#c.host !== undefined) return this.#c.host
+    throw new MecaError('bad_input', 'This node is no host, so nobody vouched for anything to it', {
+      cure: "give --home of a host's home folder, and let the host run",
+    })
   }
 
   async #lanesSum(channelId: Hex, rows: readonly LiveRow[], signal: AbortSignal): Promise<bigint> {
@@ -233,6 +263,23 @@ function summary(channel: ChannelRecord, book: Book): ChannelSummary {
       : channel.deposit - (vouched > channel.claimed ? vouched : channel.claimed)
     ).toString(),
     rows: rows.map(rowSummary),
+  }
+}
+
+function restoredRow({ outcome, code, reason, voucher }: Judged): RestoredRow {
+  return {
+    outcome,
+    ...(code === undefined ? {} : { code }),
+    ...(reason === undefined ? {} : { reason }),
+    ...(voucher === undefined
+      ? {}
+      : {
+          channel: voucher.channelId,
+          task: voucher.taskId,
+          token: voucher.terms.token,
+          host: voucher.hostAmount.toString(),
+          developer: voucher.developerAmount.toString(),
+        }),
   }
 }
 

@@ -1,46 +1,26 @@
 /**
- * Vouchers outside the database, as JSON lines: each line alone is enough to collect what it says, so that a copy on
- * another disk saves the money when this one is lost. A voucher is no secret; only its own host gains by it.
+ * Files of vouchers, one line each (core/voucher-line), on another disk than the database.
  *
  * `writeExport` makes a whole file; `VoucherExport` appends each voucher as it comes. Both are read by `readExport`.
  */
 import { open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
-import { z } from 'zod'
 import { MecaError } from '../core/errors.ts'
-import { zAddress, zAmount, zCount, zHash, zSignature } from '../core/units.ts'
-import { zTerms } from '../core/wire.ts'
+import { formatVoucherLine, MAX_VOUCHER_LINE, parseVoucherLine } from '../core/voucher-line.ts'
+import type { VoucherLine } from '../core/voucher-line.ts'
 import { hasCode, writeDurably } from './files.ts'
-import { stringify } from './journal.ts'
-
-const zExportedVoucher = z.strictObject({
-  version: z.literal(1),
-  chainId: zCount,
-  channels: zAddress,
-  channelId: zHash,
-  terms: zTerms,
-  taskId: zHash,
-  jobs: zCount,
-  hostAmount: zAmount,
-  developerAmount: zAmount,
-  signature: zSignature,
-})
-export type ExportedVoucher = z.infer<typeof zExportedVoucher>
-
-/** A line has about 900 characters. */
-const MAX_LINE = 8192
 
 /** Replaces the file, whole or not at all. */
-export async function writeExport(path: string, vouchers: Iterable<ExportedVoucher>): Promise<void> {
+export async function writeExport(path: string, vouchers: Iterable<VoucherLine>): Promise<void> {
   await writeDurably(path, [...vouchers].map(toLine).join(''))
 }
 
 /**
- * The highest voucher of each channel and task. A last line without its end is what a crash leaves and is passed over;
+ * The highest voucher of each channel, task and kind. A last line without its end is what a crash leaves and is passed over;
  * any other line that cannot be read throws `bad_input` with its number.
  */
-export async function readExport(path: string): Promise<ExportedVoucher[]> {
-  const highest = new Map<string, ExportedVoucher>()
+export async function readExport(path: string): Promise<VoucherLine[]> {
+  const highest = new Map<string, VoucherLine>()
   const file = await openToRead(path)
   let number = 0
   try {
@@ -48,7 +28,7 @@ export async function readExport(path: string): Promise<ExportedVoucher[]> {
       number++
       if (!whole) continue
       const voucher = parseLine(text, path, number)
-      const key = `${voucher.channels}/${voucher.chainId}/${voucher.channelId}/${voucher.taskId}`
+      const key = `${voucher.channels}/${voucher.chainId}/${voucher.channelId}/${voucher.taskId}/${voucher.exact ?? false}`
       const other = highest.get(key)
       if (other === undefined || isHigher(voucher, other)) highest.set(key, voucher)
     }
@@ -61,7 +41,7 @@ export async function readExport(path: string): Promise<ExportedVoucher[]> {
 /** Appends, synced; what is appended in one turn shares the sync. */
 export class VoucherExport {
   readonly #file: FileHandle
-  #waiting: ExportedVoucher[] = []
+  #waiting: VoucherLine[] = []
   /** The write that has not begun yet and takes along what comes meanwhile. */
   #next: Promise<void> | undefined
   #last: Promise<void> = Promise.resolve()
@@ -82,7 +62,7 @@ export class VoucherExport {
   }
 
   /** Resolves when the vouchers are on that disk. A failure there is told, and says nothing of the store. */
-  append(vouchers: readonly ExportedVoucher[]): Promise<void> {
+  append(vouchers: readonly VoucherLine[]): Promise<void> {
     this.#waiting.push(...vouchers)
     this.#next ??= this.#begin()
     return this.#next
@@ -109,18 +89,18 @@ export class VoucherExport {
   }
 }
 
-function toLine(voucher: ExportedVoucher): string {
-  return `${stringify(voucher)}\n`
+function toLine(voucher: VoucherLine): string {
+  return `${formatVoucherLine(voucher)}\n`
 }
 
 /** Both numbers only grow in one row, so either tells; the sum tells in any case. */
-function isHigher(a: ExportedVoucher, b: ExportedVoucher): boolean {
+function isHigher(a: VoucherLine, b: VoucherLine): boolean {
   return a.hostAmount + a.developerAmount > b.hostAmount + b.developerAmount
 }
 
-function parseLine(text: string, path: string, number: number): ExportedVoucher {
+function parseLine(text: string, path: string, number: number): VoucherLine {
   try {
-    return zExportedVoucher.parse(JSON.parse(text))
+    return parseVoucherLine(text)
   } catch (error) {
     throw new MecaError('bad_input', `Line ${number} of ${path} is not an exported voucher`, {
       cause: error,
@@ -146,8 +126,8 @@ async function* lines(file: FileHandle): AsyncGenerator<{ text: string; whole: b
     const parts = (rest + chunk).split('\n')
     rest = parts.pop() ?? ''
     for (const text of parts) yield { text, whole: true }
-    if (rest.length > MAX_LINE)
-      throw new MecaError('bad_input', `A line is longer than ${MAX_LINE} characters; this is no export`)
+    if (rest.length > MAX_VOUCHER_LINE)
+      throw new MecaError('bad_input', `A line is longer than ${MAX_VOUCHER_LINE} characters; this is no export`)
   }
   if (rest !== '') yield { text: rest, whole: false }
 }

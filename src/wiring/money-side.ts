@@ -15,9 +15,10 @@ const MAX_TASKS = 200
 export function moneyApi(base: Base, { book, client, payer }: ClientSide, host: HostSide | undefined): MoneyApi {
   const { channels, wallet, signer } = base
   return new Money({
+    domain: base.chain.domain,
     signer,
     clientBook: book,
-    ...(host === undefined ? {} : { host: { book: host.book, settler: host.settler } }),
+    ...(host === undefined ? {} : { host: { book: host.book, settler: host.settler, restorer: host.restorer } }),
     client,
     payer,
     tokens: base.tokens,

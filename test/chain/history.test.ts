@@ -137,7 +137,8 @@ async function proxy(width: number): Promise<{ url: string; server: Server; refu
       const blocks = Number(params[0]?.['toBlock']) - Number(params[0]?.['fromBlock']) + 1
       if (method === 'eth_getLogs' && blocks > width) {
         refused++
-        return res.end(JSON.stringify({ id, error: { code: -32000, message: 'block range is too wide' } }))
+        res.end(JSON.stringify({ id, error: { code: -32000, message: 'block range is too wide' } }))
+        return
       }
       const answer = await fetch(market.url, { method: 'POST', body, headers: { 'content-type': 'application/json' } })
       res.end(await answer.text())

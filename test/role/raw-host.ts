@@ -123,6 +123,8 @@ export class RawHost {
       if (type === FRAME.submit) {
         const submit = CLIENT_MESSAGES.submit.parse(header)
         this.submits.push(submit)
+        // Vouchers alone are brought back to a host that said that it knows lower ones.
+        if (submit.jobs.length === 0) continue
         if (this.behave.submit !== undefined) this.behave.submit(line, submit)
         else
           line.results(

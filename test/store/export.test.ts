@@ -3,13 +3,13 @@ import { appendFile, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Hex } from '../../src/core/units.ts'
+import type { VoucherLine } from '../../src/core/voucher-line.ts'
 import { readExport, VoucherExport, writeExport } from '../../src/store/export.ts'
-import type { ExportedVoucher } from '../../src/store/export.ts'
 import { tempFolder } from './support.ts'
 
 const hex = (digit: string, bytes: number): Hex => `0x${digit.repeat(2 * bytes)}`
 
-function voucher(channel: string, task: string, amount: bigint): ExportedVoucher {
+function voucher(channel: string, task: string, amount: bigint): VoucherLine {
   const address = hex('a', 20)
   return {
     version: 1,

@@ -401,6 +401,16 @@ function money(): MoneyApi {
     close: async (id) => ({ ...channel, channel: id, state: 'closing', closesAt: 1_700_000_900_000 }),
     claim: async () => ({ tx: TX, gas: '52000', rows: 1, host: '8000', developer: '1000', token: TOKEN }),
     withdraw: async () => ({ tx: TX, gas: '40000', amount: '8000', to: HOST, token: TOKEN }),
+    vouchers: async () => ({ lines: ['{"version":1}'] }),
+    restore: async (lines) => ({
+      adopted: lines.length - 1,
+      known: 0,
+      collected: 0,
+      refused: 1,
+      rows: lines.map((_, i) =>
+        i > 0 ? { outcome: 'adopted' } : { outcome: 'refused', code: 'bad_input', reason: 'no' },
+      ),
+    }),
     reconcile: async () => ({
       ok: true,
       lines: [{ channel: CHANNEL, task: TASK_ID, what: 'claimed', ledger: '0', chain: '0', difference: '0', ok: true }],
