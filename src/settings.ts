@@ -69,7 +69,9 @@ export const zConfig = z.strictObject({
   chain: z.strictObject({
     rpc: optional(url),
     deployment: optional(text),
+    witness: optional(url),
     confirmations: whole(0, 1000),
+    maxFeePerGas: amount,
     pollMs: millis(50, 600_000),
     requestTimeoutMs: millis(100, 600_000),
   }),
@@ -102,6 +104,7 @@ export const zConfig = z.strictObject({
     minCloseDelaySeconds: seconds(900, 30 * 86_400),
     claimThreshold: amount,
     claimEveryMs: millis(1000, 30 * DAY_MS),
+    unconfirmedExposure: amount,
     exposurePerClient: amount,
     exposureTotal: amount,
     offerTtlMs: millis(5000, 300_000),
@@ -118,6 +121,8 @@ export const zConfig = z.strictObject({
   limits: z.strictObject({
     inputBytes: bytes(1, TIB),
     outputBytes: bytes(1, TIB),
+    filesInputBytes: bytes(1, TIB),
+    filesOutputBytes: bytes(1, TIB),
     blobBytes: bytes(1, 1024 * TIB),
     freeBytes: bytes(0, 1024 * TIB),
     startTimeoutMs: millis(100, DAY_MS),
@@ -138,7 +143,7 @@ export type Config = z.infer<typeof zConfig>
 export const PATHS: ReadonlySet<string> = new Set(['home', 'chain.deployment', 'log.file', 'store.exportFile'])
 
 /** May hold a key (an RPC address often does), so `explain` does not show them and the log hides them. */
-export const SECRETS: ReadonlySet<string> = new Set(['chain.rpc', 'ipfs.api'])
+export const SECRETS: ReadonlySet<string> = new Set(['chain.rpc', 'chain.witness', 'ipfs.api'])
 
 /** Every setting's key, like `chain.pollMs`, with its schema. */
 export const SETTINGS: ReadonlyMap<string, z.ZodType> = new Map(leaves(zConfig, ''))

@@ -21,7 +21,10 @@ export async function* packBundle(
   const sorted = entries.toSorted((a, b) => comparePaths(a.path, b.path))
   for (const { path } of sorted) requirePath(path)
   const tar = pack()
-  const written = writeAll(tar, first, sorted)
+  // Who stops reading ends the writing: it would else wait for room for ever, with a file open.
+  const over = Promise.withResolvers<never>()
+  over.promise.catch(() => undefined)
+  const written = writeAll(tar, first, sorted, over.promise)
   tar.on('error', () => undefined) // Thrown to the reader below, or nobody reads any more.
   // Listened to while the bytes flow; what goes wrong ends the stream too.
   written.catch((error: unknown) => tar.destroy(error instanceof Error ? error : new Error(String(error))))
@@ -29,6 +32,7 @@ export async function* packBundle(
     yield* tar as AsyncIterable<Uint8Array>
   } finally {
     tar.destroy()
+    over.reject(new MecaError('cancelled', 'The bundle is not read any more'))
   }
   await written
 }
@@ -37,10 +41,11 @@ async function writeAll(
   tar: Pack,
   first: { path: string; text: string },
   entries: readonly BundleEntry[],
+  over: Promise<never>,
 ): Promise<void> {
   const head = Buffer.from(first.text)
-  await writeFile(tar, { path: first.path, bytes: head.length, body: () => [head] })
-  for (const entry of entries) await ('folder' in entry ? writeFolder(tar, entry.path) : writeFile(tar, entry))
+  await writeFile(tar, { path: first.path, bytes: head.length, body: () => [head] }, over)
+  for (const entry of entries) await ('folder' in entry ? writeFolder(tar, entry.path) : writeFile(tar, entry, over))
   tar.finalize()
 }
 
@@ -52,7 +57,7 @@ function writeFolder(tar: Pack, path: string): Promise<void> {
   })
 }
 
-async function writeFile(tar: Pack, { path, bytes, body }: BundleFile): Promise<void> {
+async function writeFile(tar: Pack, { path, bytes, body }: BundleFile, over: Promise<never>): Promise<void> {
   const done = Promise.withResolvers<void>()
   const sink = tar.entry(
     { name: path, type: 'file', size: bytes, mode: 0o644, mtime: EPOCH, uid: 0, gid: 0 },
@@ -64,7 +69,7 @@ async function writeFile(tar: Pack, { path, bytes, body }: BundleFile): Promise<
   for await (const chunk of body()) {
     written += chunk.length
     if (written > bytes) break
-    if (!sink.write(chunk)) await drained(sink, done.promise)
+    if (!sink.write(chunk)) await drained(sink, [done.promise, over])
   }
   if (written !== bytes) {
     throw new MecaError(
@@ -76,10 +81,10 @@ async function writeFile(tar: Pack, { path, bytes, body }: BundleFile): Promise<
     )
   }
   sink.end(undefined)
-  await done.promise
+  await Promise.race([done.promise, over])
 }
 
 /** A stream that was destroyed never drains; its entry's end says why. */
-function drained(sink: Pick<NodeJS.EventEmitter, 'once'>, ended: Promise<void>): Promise<void> {
-  return Promise.race([new Promise<void>((resolve) => sink.once('drain', () => resolve())), ended])
+function drained(sink: Pick<NodeJS.EventEmitter, 'once'>, ends: Promise<void>[]): Promise<void> {
+  return Promise.race([new Promise<void>((resolve) => sink.once('drain', () => resolve())), ...ends])
 }

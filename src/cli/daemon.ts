@@ -57,7 +57,7 @@ async function serve(
   const { home, api, limits } = loaded.config
   const { doors, urgent } = context.world
   const token = randomBytes(32).toString('base64url')
-  const options = { api: node.api, token, ...api, maxInputBytes: limits.inputBytes }
+  const options = { api: node.api, token, ...api, maxInputBytes: Math.max(limits.inputBytes, limits.filesInputBytes) }
   const server = await doors.startServer(options, loaded, urgent)
   try {
     const removeFiles = await writeDaemon(home, { url: server.url, token })

@@ -80,6 +80,8 @@ export const zResultFile = z.strictObject({
   outputs: z.record(zInputName, zOutputFact),
   /** Addresses at which the outputs that stayed on IPFS can be had. */
   providers: z.array(z.string().max(300)).max(8).optional(),
+  /** What the format noticed without failing the job. */
+  warnings: z.array(z.string().max(1000)).max(100),
   /** What was left out and why: links, devices, names that leave the folder; the first hundred. */
   leftOut: z.array(z.strictObject({ path: z.string().max(MAX_PATH_BYTES), why: z.string().max(200) })).max(100),
 })

@@ -35,6 +35,8 @@ export const zOutcome = z.strictObject({
     })
     .optional(),
   logTail: z.string().max(8192).optional(),
+  /** The task said that there was nothing for it to do. */
+  skipped: z.boolean().optional(),
   warm: z.boolean(),
   phases: zPhases,
   outputBytes: zCount,

@@ -54,6 +54,8 @@ export const zOffer = z.strictObject({
   maxSeconds: z.number().int().min(1).max(MAX_RUN_SECONDS),
   maxInputBytes: zCount,
   maxOutputBytes: zCount,
+  /** Inputs of files tasks, which are not held in memory. */
+  maxFilesInputBytes: zCount.optional(),
   minCloseDelaySeconds: zCount,
   images: z.array(zCid).max(MAX_IMAGES),
 })
@@ -104,6 +106,8 @@ export type Wanted = {
   platform: string
   maxSeconds: number
   inputBytes: number
+  /** The input is a bundle of files. */
+  takesFiles?: boolean
   needsNetwork: boolean
   closeDelaySeconds: number
   runtime?: string
@@ -180,8 +184,9 @@ function misfit(offer: Offer, wanted: Wanted): { code: string; reason: string } 
   if (wanted.needsNetwork && !offer.allowsNetwork) return { code: 'network', reason: 'allows no network to tasks' }
   if (wanted.maxSeconds > offer.maxSeconds)
     return { code: 'time', reason: `runs at most ${offer.maxSeconds} s, ${wanted.maxSeconds} s asked` }
-  if (wanted.inputBytes > offer.maxInputBytes)
-    return { code: 'input', reason: `takes ${offer.maxInputBytes} bytes of input, ${wanted.inputBytes} given` }
+  const cap = (wanted.takesFiles ? offer.maxFilesInputBytes : undefined) ?? offer.maxInputBytes
+  if (wanted.inputBytes > cap)
+    return { code: 'input', reason: `takes ${cap} bytes of input, ${wanted.inputBytes} given` }
   if (wanted.closeDelaySeconds < offer.minCloseDelaySeconds) {
     return {
       code: 'close_delay',

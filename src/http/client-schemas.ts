@@ -72,6 +72,14 @@ export const runResult = z
     status: jobStatus,
     httpStatus: count.exactOptional(),
     exitCode: z.number().int().exactOptional(),
+    skipped: z.boolean().exactOptional(),
+    outputs: z
+      .record(
+        z.string(),
+        z.object({ kind: z.enum(['file', 'folder']), files: count, bytes: count, cid: z.string().exactOptional() }),
+      )
+      .exactOptional(),
+    providers: z.array(z.string()).exactOptional(),
     contentType: z.string(),
     inputHash: hash,
     outputHash: hash,

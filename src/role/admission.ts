@@ -13,6 +13,7 @@ import type { Domain } from '../core/typed.ts'
 import type { Hex } from '../core/units.ts'
 import { decode, zQuote } from '../core/wire.ts'
 import type { JobRequest, Quote } from '../core/wire.ts'
+import { formatOf } from '../task/format.ts'
 import type { KnownTask } from './tasks.ts'
 
 /** What the host's owner decided, and what the engine was found to be able to do. */
@@ -26,6 +27,8 @@ export type HostPolicy = {
   maxSeconds: number
   maxInputBytes: number
   maxOutputBytes: number
+  /** Inputs of files tasks are read where they lie, so more of them fits. */
+  maxFilesInputBytes: number
   minCloseDelaySeconds: number
 }
 
@@ -72,8 +75,8 @@ export function checkTask(
   if (under !== undefined) throw new MecaError('bad_input', `The task needs more than was asked for: ${under}`)
   if (maxSeconds > policy.maxSeconds)
     throw refusal(`Jobs run at most ${policy.maxSeconds} s here, ${maxSeconds} s asked`)
-  if (inputBytes > policy.maxInputBytes)
-    throw new MecaError('too_large', `The input has ${inputBytes} bytes, this host takes ${policy.maxInputBytes}`)
+  const cap = formatOf(manifest.format).kind === 'files' ? policy.maxFilesInputBytes : policy.maxInputBytes
+  if (inputBytes > cap) throw new MecaError('too_large', `The input has ${inputBytes} bytes, this host takes ${cap}`)
 }
 
 function checkPrice(context: AdmissionContext, request: JobRequest, task: KnownTask): void {

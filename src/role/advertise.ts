@@ -117,6 +117,7 @@ export class Advertiser {
       maxSeconds: policy.maxSeconds,
       maxInputBytes: policy.maxInputBytes,
       maxOutputBytes: policy.maxOutputBytes,
+      maxFilesInputBytes: policy.maxFilesInputBytes,
       minCloseDelaySeconds: policy.minCloseDelaySeconds,
       images: this.#c.images().slice(0, MAX_IMAGES),
     }

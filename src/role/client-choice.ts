@@ -6,10 +6,12 @@ import { MecaError } from '../core/errors.ts'
 import { MAX_RUN_SECONDS } from '../core/job.ts'
 import { rank } from '../core/offer.ts'
 import type { Candidate, Experience, Refusal, Wanted } from '../core/offer.ts'
+import type { Resources } from '../core/resources.ts'
 import type { Hex } from '../core/units.ts'
 import type { QuoteOptions, RunOptions } from './api.ts'
 import type { SpendingPolicy } from './client-components.ts'
 import type { Market } from './market.ts'
+import { formatOf } from '../task/format.ts'
 import type { KnownTask } from './tasks.ts'
 
 export type ChoiceParts = {
@@ -36,7 +38,7 @@ export class Choice {
   /** Who can do it, and why the others cannot. */
   async choose(
     task: KnownTask,
-    options: QuoteOptions & { inputBytes: number },
+    options: QuoteOptions & { inputBytes: number; resources?: Resources },
     signal: AbortSignal,
   ): Promise<{ candidates: Candidate[]; refusals: Refusal[] }> {
     const wanted = this.#wanted(task, options)
@@ -62,7 +64,7 @@ export class Choice {
     this.#experience.set(host, { ...past, ...next })
   }
 
-  #wanted(task: KnownTask, options: QuoteOptions & { inputBytes: number }): Wanted {
+  #wanted(task: KnownTask, options: QuoteOptions & { inputBytes: number; resources?: Resources }): Wanted {
     const { manifest } = task
     const maxPrice = options.maxPrice ?? this.#parts.defaultMaxPrice
     const maxSeconds = options.maxSeconds ?? this.#parts.defaultMaxSeconds
@@ -72,10 +74,11 @@ export class Choice {
       format: manifest.format,
       token: manifest.token,
       fee: manifest.fee,
-      resources: manifest.resources,
+      resources: options.resources ?? manifest.resources,
       platform: manifest.image.platform,
       maxSeconds,
       inputBytes: options.inputBytes,
+      takesFiles: formatOf(manifest.format).kind === 'files',
       needsNetwork: manifest.needsNetwork,
       closeDelaySeconds: this.#spending.closeDelaySeconds,
       ...(options.runtime === undefined ? {} : { runtime: options.runtime }),

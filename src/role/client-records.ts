@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { knownCode, MecaError, toProblem } from '../core/errors.ts'
 import type { Candidate, Refusal } from '../core/offer.ts'
+import type { Resources } from '../core/resources.ts'
 import { STATUS } from '../core/receipt.ts'
 import type { JobStatus } from '../core/receipt.ts'
 import type { ChannelRecord, ClientJob } from '../core/records.ts'
@@ -70,8 +71,8 @@ export function newJob(
 export function requestFor(
   job: ClientJob,
   { offer, price }: Candidate,
-  task: KnownTask,
   providers: string[],
+  resources: Resources,
   runtime: string | undefined,
 ): JobRequest {
   return {
@@ -81,7 +82,7 @@ export function requestFor(
     inputBytes: job.inputBytes,
     price,
     basis: { offer: offer.sequence },
-    resources: task.manifest.resources,
+    resources,
     ...(runtime === undefined ? {} : { runtime }),
     providers: providers.slice(0, 8),
   }
@@ -92,7 +93,7 @@ export function toResult(job: ClientJob, replayed: boolean): RunResult {
   const { signed, outcome } = job
   if (signed === undefined || outcome === undefined) throw new MecaError('internal', `job ${job.id} has no receipt`)
   const { receipt } = signed
-  const { problem, httpStatus, exitCode, logTail } = outcome
+  const { problem, httpStatus, exitCode, skipped, logTail } = outcome
   return {
     job: job.id,
     task: job.cid,
@@ -100,6 +101,7 @@ export function toResult(job: ClientJob, replayed: boolean): RunResult {
     status: statusName(receipt.status),
     ...(httpStatus === undefined ? {} : { httpStatus }),
     ...(exitCode === undefined ? {} : { exitCode }),
+    ...(skipped === undefined ? {} : { skipped }),
     contentType: outcome.contentType ?? 'application/octet-stream',
     inputHash: receipt.inputHash,
     outputHash: receipt.outputHash,

@@ -2,10 +2,13 @@
  * The client's story: choose a host, make room for the price on a channel, send the job, check what comes back. A job is
  * known by its id: asked for again, it is answered from what is stored and costs nothing.
  */
+import { peekResult } from '../bundle/local.ts'
+import { BUNDLE_TYPE } from '../core/bundle.ts'
 import { MecaError } from '../core/errors.ts'
 import type { Candidate, Refusal } from '../core/offer.ts'
 import type { LogLine } from '../core/plan.ts'
 import type { ChannelRecord, ClientJob } from '../core/records.ts'
+import type { Resources } from '../core/resources.ts'
 import { total } from '../core/tariff.ts'
 import type { Hex } from '../core/units.ts'
 import type { OnProgress, QuoteOptions, RunInput, RunOptions, RunResult } from './api.ts'
@@ -13,6 +16,7 @@ import { Budget } from './budget.ts'
 import { Choice, nobody } from './client-choice.ts'
 import type { ChoiceParts } from './client-choice.ts'
 import type { ClientComponents, HostAddress } from './client-components.ts'
+import { neededBy } from './client-inputs.ts'
 import { isChannelRefused } from './client-line.ts'
 import type { Delivered, Event } from './client-pending.ts'
 import { newJob, newJobId, openInput, requestFor, requireJobId, toResult } from './client-records.ts'
@@ -110,7 +114,8 @@ export class Client {
     const known = options.id === undefined ? undefined : await this.#known(id, cid, source.hash, onProgress, signal)
     if (known !== undefined) return known
     const task = await this.#parts.tasks.get(cid, signal)
-    return this.#runNew({ id, task, source, options, onProgress, signal })
+    const resources = await neededBy(task, source, options.maxSeconds ?? this.#parts.defaultMaxSeconds)
+    return this.#runNew({ id, task, source, options, resources, onProgress, signal })
   }
 
   /** The output of a job that ended, from this node's store. */
@@ -161,6 +166,18 @@ export class Client {
     throw new MecaError('not_found', `There is no job ${id} here`, { cure: 'see meca job list' })
   }
 
+  /** A job's result with what its outputs are, read out of the verified bytes. */
+  async result(job: ClientJob): Promise<RunResult> {
+    return this.#shown(job, false)
+  }
+
+  async #shown(job: ClientJob, replayed: boolean): Promise<RunResult> {
+    const result = toResult(job, replayed)
+    if (result.contentType !== BUNDLE_TYPE || result.outputBytes === 0) return result
+    const { outputs, providers } = await peekResult(await this.output(job.id))
+    return { ...result, outputs, ...(providers === undefined ? {} : { providers }) }
+  }
+
   /** A job id that was used: its stored result, the result it will have, or undefined where nothing ran. */
   async #known(
     id: string,
@@ -172,11 +189,11 @@ export class Client {
     const job = this.#recent.get(id)?.job ?? (await this.#c.tables.clientJobs.get(id))
     if (job === undefined || job.state === 'refused') return undefined
     requireSame({ id, cid, hash: inputHash }, { cid: job.cid, hash: job.inputHash })
-    if (job.state === 'done') return toResult(job, true)
+    if (job.state === 'done') return this.#shown(job, true)
     const session = this.session(this.#channel(job.channelId))
     try {
       const delivered = await this.#wait(session.attach(job, this.#teller(id, onProgress)), session, job, signal)
-      return this.#finished(delivered)
+      return await this.#finished(delivered)
     } catch (error) {
       // Its voucher was written down, and the job never sent: it is a new one.
       if (error instanceof MecaError && error.code === 'not_found' && !(await this.#mayRun(id))) return undefined
@@ -185,8 +202,12 @@ export class Client {
   }
 
   async #runNew(order: Order): Promise<RunResult> {
-    const { task, source, options, signal } = order
-    const { candidates, refusals } = await this.#choice.choose(task, { ...options, inputBytes: source.bytes }, signal)
+    const { task, source, options, resources, signal } = order
+    const { candidates, refusals } = await this.#choice.choose(
+      task,
+      { ...options, resources, inputBytes: source.bytes },
+      signal,
+    )
     for (const candidate of candidates.slice(0, MAX_TRIES)) {
       try {
         return await this.#runOn(candidate, order, refusals)
@@ -238,13 +259,13 @@ export class Client {
   }
 
   async #runOver(room: Room, candidate: Candidate, order: Order, refusals: readonly Refusal[]): Promise<RunResult> {
-    const { id, task, source, options, onProgress, signal } = order
+    const { id, task, source, options, resources, onProgress, signal } = order
     try {
       const job = newJob(id, task, source, room.channel, candidate, refusals, this.#c.wallNow())
-      const request = requestFor(job, candidate, task, this.#parts.providers(task.cid), options.runtime)
+      const request = requestFor(job, candidate, this.#parts.providers(task.cid), resources, options.runtime)
       const session = this.session(room.channel)
       const sent = session.submit(job, request, source.input, this.#teller(id, onProgress), () => room.release())
-      return this.#finished(await this.#wait(sent, session, job, signal))
+      return await this.#finished(await this.#wait(sent, session, job, signal))
     } finally {
       room.release()
     }
@@ -264,10 +285,10 @@ export class Client {
     }
   }
 
-  #finished(delivered: Delivered): RunResult {
+  async #finished(delivered: Delivered): Promise<RunResult> {
     const { job } = delivered
     this.#recent.add(delivered)
-    const result = toResult(job, false)
+    const result = await this.#shown(job, false)
     this.#choice.count(job.host, result.status === 'answered' || result.status === 'cancelled')
     return result
   }
@@ -285,6 +306,7 @@ type Order = {
   task: KnownTask
   source: OpenInput
   options: RunOptions
+  resources: Resources
   onProgress: OnProgress
   signal: AbortSignal
 }

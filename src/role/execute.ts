@@ -7,8 +7,11 @@ import type { Outcome, Phase, PhaseClock } from '../core/job.ts'
 import type { LogLine, Plan } from '../core/plan.ts'
 import type { JobStatus } from '../core/receipt.ts'
 import type { Resources } from '../core/resources.ts'
+import type { Hex } from '../core/units.ts'
 import type { ImageId, Instance, PullProgress } from '../engine/engine.ts'
 import { formatOf, requireHttp } from '../task/format.ts'
+import { executeFiles } from './execute-files.ts'
+import type { FilesComponents } from './execute-files.ts'
 import type { Fleet, Lease } from './fleet.ts'
 import type { KnownTask } from './tasks.ts'
 
@@ -16,6 +19,10 @@ export type Execution = {
   status: JobStatus
   outcome: Omit<Outcome, 'phases' | 'outputBytes'>
   output: Uint8Array
+  /** Where the output is a blob already, too large to be held; `output` is empty then. */
+  stored?: { hash: Hex; bytes: number }
+  /** The output's root on this host's IPFS, which is kept as long as the output itself. */
+  keptCid?: string
   /** When the task itself began and ended, ms since the epoch; equal where it never ran. */
   startedAt: number
   endedAt: number
@@ -38,11 +45,14 @@ export type Work = {
   runtime: string | undefined
   /** Resolves when the caller's input is here; it may still be on its way when the job is queued. */
   input(signal: AbortSignal): Promise<Uint8Array>
+  /** The same for an input that is read where it lies, as often as needed. */
+  source(signal: AbortSignal): Promise<() => AsyncIterable<Uint8Array>>
   providers: readonly string[]
 }
 
 export type ExecuteComponents = {
   fleet: Fleet
+  files: FilesComponents
   /** Makes sure the engine has the image, fetching what is missing. */
   image(
     task: KnownTask,
@@ -65,6 +75,7 @@ export async function execute(
   hooks: ExecuteHooks,
   signal: AbortSignal,
 ): Promise<Execution> {
+  if (formatOf(work.task.manifest.format).kind === 'files') return executeFiles(c, work, hooks, signal)
   const enter = (phase: Phase) => {
     hooks.clock.enter(phase, c.now())
     hooks.onPhase(phase)
@@ -78,7 +89,7 @@ export async function execute(
     if (!lease.warm) hooks.onPhase('running')
     return await run(c, work, lease, input, hooks, signal)
   } catch (error) {
-    return failed(endedBy(signal) ?? 'host_failed', reasonOf(signal, error), c.wallNow(), lease)
+    return failed(endedBy(signal) ?? 'host_failed', reasonOf(signal, error), c.wallNow(), lease?.warm)
   } finally {
     lease?.release()
   }
@@ -88,7 +99,7 @@ export async function execute(
 function startOf(c: ExecuteComponents, work: Work, hooks: ExecuteHooks, enter: (phase: Phase) => void) {
   return async (signal: AbortSignal): Promise<Instance> => {
     enter('fetching')
-    const image = await fetched(c, work, hooks, signal)
+    const image = await fetchImage(c, work, hooks, signal)
     enter('starting')
     const plan = planOf(c, work)
     return c.start(
@@ -100,8 +111,9 @@ function startOf(c: ExecuteComponents, work: Work, hooks: ExecuteHooks, enter: (
   }
 }
 
-async function fetched(
-  c: ExecuteComponents,
+/** Throws `timeout` where it does not come within the host's limit. */
+export async function fetchImage(
+  c: Pick<ExecuteComponents, 'image' | 'limits'>,
   { task, providers }: Work,
   hooks: ExecuteHooks,
   signal: AbortSignal,
@@ -173,18 +185,18 @@ async function afterRun(
   lease.discard()
   const status = endedBy(signal) ?? (HOSTS_FAULT.has(error.code) ? 'host_failed' : 'task_failed')
   const end = await Promise.race([lease.instance.ended, soon()])
-  const result = failed(status, error, times.endedAt, lease)
+  const result = failed(status, error, times.endedAt, lease.warm)
   const exit = end === undefined ? {} : { exitCode: end.exitCode, logTail: end.logTail.slice(-8000) }
   return { ...result, ...times, outcome: { ...result.outcome, ...exit } }
 }
 
 /** Who ended a job from outside: its client, or this host because it is closing. */
-function endedBy(signal: AbortSignal): JobStatus | undefined {
+export function endedBy(signal: AbortSignal): JobStatus | undefined {
   if (!signal.aborted) return undefined
   return signal.reason instanceof MecaError ? 'host_failed' : 'cancelled'
 }
 
-function reasonOf(signal: AbortSignal, error: unknown): MecaError {
+export function reasonOf(signal: AbortSignal, error: unknown): MecaError {
   if (!signal.aborted) return asMecaError(error)
   return signal.reason instanceof MecaError
     ? signal.reason
@@ -196,7 +208,7 @@ function soon(): Promise<undefined> {
   return new Promise((resolve) => setTimeout(() => resolve(undefined), 500).unref())
 }
 
-function failed(status: JobStatus, error: MecaError, at: number, lease: Lease | undefined): Execution {
+export function failed(status: JobStatus, error: MecaError, at: number, warm = false): Execution {
   const { details: _, ...problem } = toProblem(error)
   const logTail =
     typeof error.details?.['logTail'] === 'string' ? { logTail: error.details['logTail'].slice(-8000) } : {}
@@ -204,7 +216,7 @@ function failed(status: JobStatus, error: MecaError, at: number, lease: Lease | 
     status,
     outcome: {
       problem: { ...problem, message: problem.message.slice(0, 4000) },
-      warm: lease?.warm ?? false,
+      warm,
       ...logTail,
     },
     output: NOTHING,

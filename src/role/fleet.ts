@@ -29,7 +29,8 @@ const MAX_IN_CONTAINER = 64
 
 /** The right to ask the pool; `reserved` while it holds room for a container that was not started yet. */
 type Ticket = { reserved: boolean }
-type Waiting = { need: Need; go: (ticket: Ticket) => void }
+type Room = Pick<Need, 'key' | 'resources'>
+type Waiting = { need: Room; go: (ticket: Ticket) => void }
 type Held = { resources: Resources; containers: number; reserved: number; users: number }
 
 export class Fleet {
@@ -119,6 +120,23 @@ export class Fleet {
     }
   }
 
+  /**
+   * Room for a container of the caller's own, which nobody shares: `key` must be nobody else's. Waits in the order of
+   * arrival; the room is given back by the returned function.
+   */
+  async room(key: string, resources: Resources, signal: AbortSignal): Promise<() => void> {
+    signal.throwIfAborted()
+    const need = { key, resources }
+    const ticket = (await this.#tryEnter(need)) ?? (await this.#wait(need, signal))
+    let held = true
+    return () => {
+      if (!held) return
+      held = false
+      this.#giveBack(key, ticket)
+      this.#leave(key)
+    }
+  }
+
   async close(): Promise<void> {
     await this.#pool.close()
   }
@@ -154,14 +172,14 @@ export class Fleet {
   }
 
   /** A place in a container that is there, or in one for which there is room, perhaps after ending an idle one. */
-  async #tryEnter(need: Need): Promise<Ticket | undefined> {
+  async #tryEnter(need: Room): Promise<Ticket | undefined> {
     const ticket = this.#enter(need)
     if (ticket !== undefined || !fits(need.resources, this.free)) return ticket
     await this.#pool.dropIdle(() => fits(need.resources, this.#unheld()))
     return this.#enter(need)
   }
 
-  #enter(need: Need): Ticket | undefined {
+  #enter(need: Room): Ticket | undefined {
     const held = this.#held.get(need.key) ?? { resources: need.resources, containers: 0, reserved: 0, users: 0 }
     const reserved = !this.#canUse(need.key)
     if (reserved && (held.users >= MAX_IN_CONTAINER || !fits(need.resources, this.#unheld()))) return undefined
@@ -204,7 +222,7 @@ export class Fleet {
     return sum
   }
 
-  async #wait(need: Need, signal: AbortSignal): Promise<Ticket> {
+  async #wait(need: Room, signal: AbortSignal): Promise<Ticket> {
     const { promise, resolve, reject } = Promise.withResolvers<Ticket>()
     const waiting: Waiting = { need, go: resolve }
     const stop = () => reject(signal.reason)

@@ -12,6 +12,7 @@ import type { HostPolicy } from './admission.ts'
 import type { Book } from './book.ts'
 import type { ExecuteComponents } from './execute.ts'
 import type { Fleet } from './fleet.ts'
+import type { Restorer } from './restore.ts'
 import type { Tasks } from './tasks.ts'
 
 /** A channel as the chain has it, at the depth of confirmations that the owner asked for. `closesAt` in seconds, 0: open. */
@@ -21,6 +22,8 @@ export type HostTables = {
   hostJobs: Table<HostJob>
   /** Small outputs as base64, by job key; larger ones are blobs. */
   outputs: Table<string>
+  /** Roots of outputs that stay on our IPFS, by job key, as long as the output itself. */
+  keptOutputs: Table<string>
   /** When a client said that it has a result, ms. */
   acks: Table<number>
 }
@@ -44,7 +47,8 @@ export type HostComponents = {
   /** Throws `disk_full` where the records might find no room. */
   requireSpace(): Promise<void>
   /** Accepted vouchers go to a second place too, where the owner named one. */
-  exportVouchers(rows: readonly RowRecord[]): void
+  exportVouchers(rows: readonly RowRecord[], kind: 'vouched' | 'exact'): void
+  restorer: Restorer
   /** What was billed and not collected: by this client, and by all. Nothing new is taken beyond the owner's caps. */
   owed(client: Hex): { client: bigint; all: bigint }
   exposure: { perClient: bigint; total: bigint }

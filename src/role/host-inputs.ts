@@ -41,6 +41,17 @@ export class InputGate {
     return Buffer.concat(chunks)
   }
 
+  /** The same for what is read where it lies. Throws as `take`. */
+  async source(signal: AbortSignal): Promise<() => AsyncIterable<Uint8Array>> {
+    const { inputHash, inputBytes } = this.#record
+    if (this.#inline !== undefined || inputBytes === 0) {
+      const bytes = this.#checked(this.#inline ?? new Uint8Array(0))
+      return () => one(bytes)
+    }
+    if ((await this.#blobs.size(inputHash)) === undefined) await this.#wait(signal)
+    return () => this.#blobs.read(inputHash, { signal })
+  }
+
   #checked(bytes: Uint8Array): Uint8Array {
     const { inputBytes, inputHash } = this.#record
     if (bytes.length !== inputBytes || sha256(bytes) !== inputHash) {
@@ -69,4 +80,8 @@ export class InputGate {
       any.removeEventListener('abort', stop)
     }
   }
+}
+
+async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield await Promise.resolve(bytes)
 }

@@ -60,6 +60,10 @@ type EndedJob = {
   live: Ending
   receipt: Receipt
   output: Uint8Array
+  /** Also of an output that is a blob already. */
+  outputBytes: number
+  /** Its root on our IPFS, where it stays on a client's wish. */
+  keptCid: string | undefined
   row?: LiveRow
   stage(signed: SignedReceipt): void
 }
@@ -198,6 +202,7 @@ export class HostJobs {
       maxSeconds: record.price.maxSeconds,
       runtime: live.request.runtime,
       input: (signal: AbortSignal) => live.receiving.take(signal).finally(() => live.arrived()),
+      source: (signal: AbortSignal) => live.receiving.source(signal).finally(() => live.arrived()),
       providers: live.request.providers,
     }
     const hooks = { clock: live.clock, onPhase: this.#teller(live), onLog: (line: LogLine) => this.#log(live, line) }
@@ -235,7 +240,7 @@ export class HostJobs {
       jobHash: keccakText(record.id),
       taskId: record.taskId,
       inputHash: record.inputHash,
-      outputHash: sha256(execution.output),
+      outputHash: execution.stored?.hash ?? sha256(execution.output),
       status: STATUS[status],
       ...this.#bill(live, status, execution.runMs),
       startedAt: Math.floor(execution.startedAt),
@@ -245,6 +250,8 @@ export class HostJobs {
       live,
       receipt,
       output: execution.output,
+      outputBytes: execution.stored?.bytes ?? execution.output.length,
+      keptCid: execution.keptCid,
       stage: (signed) => this.#stage(ended, execution, signed),
     }
     if (status === 'answered') this.counts.answered++
@@ -261,7 +268,7 @@ export class HostJobs {
 
   #stage(ended: EndedJob, execution: Execution, signed: SignedReceipt): void {
     const { live } = ended
-    const outcome = { ...execution.outcome, phases: live.clock.read(this.#c.now()), outputBytes: ended.output.length }
+    const outcome = { ...execution.outcome, phases: live.clock.read(this.#c.now()), outputBytes: ended.outputBytes }
     live.record = { ...live.record, signed, outcome }
     const row = this.#c.book.row(live.record.channelId, live.record.taskId)
     if (row === undefined) throw new MecaError('internal', `No row for job ${live.key}`)
@@ -270,16 +277,17 @@ export class HostJobs {
   }
 
   async #write(batch: readonly EndedJob[]): Promise<void> {
-    const { hostJobs, outputs } = this.#c.tables
+    const { hostJobs, outputs, keptOutputs } = this.#c.tables
     const rows = new Map(
       batch.flatMap(({ row }) => (row === undefined ? [] : [[`${row.channelId}/${row.taskId}`, row] as const])),
     )
     failpoint('host.before-result')
     await this.#c.book.commit('end', {
       rows: rows.values(),
-      also: batch.flatMap(({ live, output }) => [
+      also: batch.flatMap(({ live, output, keptCid }) => [
         hostJobs.put(live.key, live.record),
         ...(output.length > 0 && output.length <= INLINE_BYTES ? [outputs.put(live.key, toBase64(output))] : []),
+        ...(keptCid === undefined ? [] : [keptOutputs.put(live.key, keptCid)]),
       ]),
     })
     failpoint('host.result-written')
@@ -287,7 +295,7 @@ export class HostJobs {
 
   #send(batch: readonly EndedJob[]): void {
     const groups = new Map<HostSession, Map<Hex, Deliverable[]>>()
-    for (const { live, output } of batch) {
+    for (const { live, output, outputBytes } of batch) {
       this.live.delete(live.key)
       this.#endedLately.set(live.key, true)
       if (live.session === undefined) continue
@@ -295,7 +303,10 @@ export class HostJobs {
       groups.set(live.session, channels)
       const list = channels.get(live.record.channelId) ?? []
       channels.set(live.record.channelId, list)
-      list.push({ job: live.record, output: output.length <= INLINE_BYTES ? output : undefined })
+      list.push({
+        job: live.record,
+        output: output.length === outputBytes && outputBytes <= INLINE_BYTES ? output : undefined,
+      })
     }
     for (const [session, channels] of groups) for (const [channelId, list] of channels) session.results(channelId, list)
     failpoint('host.results-sent')

@@ -27,7 +27,7 @@ export type Home = {
 }
 
 export type HomePaths = Readonly<
-  Record<'database' | 'head' | 'blobs' | 'blocks' | 'sockets' | 'keys' | 'config' | 'token', string>
+  Record<'database' | 'head' | 'blobs' | 'scratch' | 'blocks' | 'sockets' | 'keys' | 'config' | 'token', string>
 >
 
 export type Market = { chainId: number; channels: Hex }
@@ -142,11 +142,14 @@ async function readOrMakeId(folder: string): Promise<string> {
 
 async function makeFolders(folder: string): Promise<HomePaths> {
   const within = (name: string) => join(folder, name)
-  for (const name of ['blobs', 'blocks', 'sockets', 'keys']) await mkdir(within(name), { recursive: true, mode: 0o700 })
+  // What was under way when a process was killed is of no use to anybody.
+  await rm(within('scratch'), { recursive: true, force: true })
+  for (const name of ['blobs', 'scratch', 'blocks', 'sockets', 'keys']) await mkdir(within(name), { recursive: true, mode: 0o700 })
   return {
     database: within('database'),
     head: within('head'),
     blobs: within('blobs'),
+    scratch: within('scratch'),
     blocks: within('blocks'),
     sockets: within('sockets'),
     keys: within('keys'),

@@ -6,6 +6,7 @@ import type { FileTree, JobFile } from '../core/bundle.ts'
 import { MecaError } from '../core/errors.ts'
 import type { ContainerEnd, Plan } from '../core/plan.ts'
 import type { Resources } from '../core/resources.ts'
+import { borealis } from './borealis.ts'
 import { meca } from './meca.ts'
 import type { FormatName } from './package.ts'
 
@@ -114,7 +115,7 @@ export type Verdict = {
   texts: readonly { path: string; content: Uint8Array }[]
 }
 
-const ALL: readonly TaskFormat[] = [meca]
+const ALL: readonly TaskFormat[] = [meca, borealis]
 
 export function formatOf(name: string): TaskFormat {
   const format = ALL.find((f) => f.name === name)
@@ -134,6 +135,15 @@ export function requireHttp(format: TaskFormat): HttpFormat {
   })
 }
 
+/** Throws `bad_input` for a format whose tasks are asked over HTTP. */
+export function requireFiles(name: string): FilesFormat {
+  const format = formatOf(name)
+  if (format.kind === 'files') return format
+  throw new MecaError('bad_input', `A ${name} task takes a request, not files`, {
+    cure: 'give its input with --data TEXT or --input FILE',
+  })
+}
+
 /** The format whose marks are in the folder. Throws `invalid_task` where none or several fit. */
 export function detectFormat(folder: Folder): TaskFormat {
   const has = (mark: string | readonly string[]) => [mark].flat().some((file) => folder.files.has(file))
@@ -146,20 +156,25 @@ export function detectFormat(folder: Folder): TaskFormat {
       cure: 'name the format with --format',
     })
   }
-  const [nearest] = ALL.toSorted((a, b) => lacks(a).length - lacks(b).length)
-  const missing =
-    nearest === undefined
-      ? ''
-      : lacks(nearest)
-          .map((mark) => [mark].flat().join(' or '))
-          .join(', ')
-  throw new MecaError(
-    'invalid_task',
-    `The folder has the marks of no task format; nearest is ${nearest?.name}, for which it lacks ${missing}`,
-    {
-      cure: `add ${missing}, or name the format with --format to see every finding; meca task init DIR shows a whole one`,
-    },
-  )
+  const share = (f: TaskFormat) => lacks(f).length / f.marks.length
+  const [nearest] = ALL.toSorted((a, b) => share(a) - share(b))
+  if (nearest === undefined || share(nearest) === 1) throw unmarked('', ALL.map(marksOf).join(' or '))
+  const missing = told(lacks(nearest))
+  throw unmarked(`; nearest is ${nearest.name}, for which it lacks ${missing}`, missing)
+}
+
+function told(marks: TaskFormat['marks']): string {
+  return marks.map((mark) => [mark].flat().join(' or ')).join(', ')
+}
+
+function marksOf({ name, marks }: TaskFormat): string {
+  return `${told(marks)} (${name})`
+}
+
+function unmarked(nearest: string, missing: string): MecaError {
+  return new MecaError('invalid_task', `The folder has the marks of no task format${nearest}`, {
+    cure: `add ${missing}, or name the format with --format to see every finding; meca task init DIR shows a whole one`,
+  })
 }
 
 export const FORMAT_NAMES: readonly FormatName[] = ALL.map((f) => f.name)

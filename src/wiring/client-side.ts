@@ -18,6 +18,7 @@ import type {
   QuotedHost,
   QuoteOptions,
   QuoteReport,
+  RunResult,
 } from '../role/api.ts'
 import { Book } from '../role/book.ts'
 import type { ClientComponents, HostAddress } from '../role/client-components.ts'
@@ -99,7 +100,7 @@ export function clientComponents(base: Base, book: Book, logs: Pick<LogKeeper, '
     },
     // Eight bytes are enough among one client's channels; the zeros before them make every claim cheaper.
     randomSalt: () => toHex(Buffer.concat([Buffer.alloc(24), randomBytes(8)])),
-    maxOutputBytes: config.limits.outputBytes,
+    maxOutputBytes: Math.max(config.limits.outputBytes, config.limits.filesOutputBytes),
     // Only for jobs of this channel: a host could else fill the disk with lines for jobs that never were.
     onLateLog: (channelId, id, line) => {
       if (base.tables.clientJobs.getSync(id)?.channelId === channelId) logs.add(id, line)
@@ -129,7 +130,10 @@ function clientApi(base: Base, client: Client, book: Book, logs: LogKeeper): Cli
         .slice(0, limit)
         .map((job) => jobSummary(job))
     },
-    job: async (id) => jobDetails(await client.record(id), await logs.read(id)),
+    job: async (id) => {
+      const job = await client.record(id)
+      return jobDetails(job, await logs.read(id), job.state === 'done' ? await client.result(job) : undefined)
+    },
     hosts: () => hostList(base),
   }
 }
@@ -236,11 +240,11 @@ function jobSummary(job: ClientJob): JobSummary {
   }
 }
 
-function jobDetails(job: ClientJob, logs: JobDetails['logs']): JobDetails {
+function jobDetails(job: ClientJob, logs: JobDetails['logs'], result: RunResult | undefined): JobDetails {
   const problem = job.problem
   return {
     ...jobSummary(job),
-    ...(job.state === 'done' ? { result: toResult(job, false) } : {}),
+    ...(result === undefined ? {} : { result }),
     ...(problem === undefined ? {} : { problem: problemOf(problem) }),
     why: { ...chosenHost(job), refusals: job.refusals },
     logs,

@@ -5,7 +5,6 @@ import { factReader } from '../engine/facts.ts'
 import { WarmPool } from '../engine/pool.ts'
 import { MecaError } from '../core/errors.ts'
 import { hostJobKey } from '../core/records.ts'
-import type { RowRecord } from '../core/records.ts'
 import type { Resources } from '../core/resources.ts'
 import { priceFor, total } from '../core/tariff.ts'
 import { quoteDigest, releaseDigest, toHex } from '../core/typed.ts'
@@ -22,21 +21,28 @@ import { checkTask } from '../role/admission.ts'
 import type { HostPolicy } from '../role/admission.ts'
 import { Advertiser } from '../role/advertise.ts'
 import { Book } from '../role/book.ts'
+import type { FilesComponents } from '../role/execute-files.ts'
 import { Fleet } from '../role/fleet.ts'
 import { GpuShelf } from '../role/gpus.ts'
 import { Host } from '../role/host.ts'
 import { Images } from '../role/images.ts'
+import { Lending } from '../role/lending.ts'
+import type { Restorer } from '../role/restore.ts'
 import { Settler } from '../role/settle.ts'
-import { VoucherExport } from '../store/export.ts'
+import type { VoucherExport } from '../store/export.ts'
 import { FORMAT_NAMES } from '../task/format.ts'
-import { confirmedChannel } from './base.ts'
 import type { Base, Closer } from './base.ts'
+import { exporter, makeRestorer, openCopies } from './copies-side.ts'
+import { Deposits } from './deposits.ts'
+import { tellAmount } from './doctor.ts'
 
 export type HostSide = {
   host: Host
   book: Book
   fleet: Fleet
   settler: Settler
+  lending: Lending
+  restorer: Restorer
   images: Images
   advertiser: Advertiser
   policy: HostPolicy
@@ -72,10 +78,25 @@ export async function openHost(
   closer.add(() => fleet.close())
   const book = await Book.open(base.store, base.tables, 'host')
   const advertiser = makeAdvertiser(base, policy, fleet, images, () => !host.draining)
-  const settler = makeSettler(base, book)
+  const lending = new Lending(config.host.unconfirmedExposure, book)
+  const deposits = new Deposits(base, lending, base.alarms)
+  const settler = makeSettler(base, book, deposits)
   const copies = await openCopies(base, closer)
+  const restorer = makeRestorer(base, book)
   const host: Host = new Host(
-    hostComponents(base, { book, fleet, images, engine, policy, advertiser, settler, copies, onFatal }),
+    hostComponents(base, {
+      book,
+      fleet,
+      images,
+      engine,
+      policy,
+      advertiser,
+      settler,
+      deposits,
+      restorer,
+      copies,
+      onFatal,
+    }),
   )
   const lost = await host.jobs.recover()
   if (lost > 0) log.warn({ lost }, 'jobs were under way when this host was stopped; they are not charged')
@@ -85,7 +106,19 @@ export async function openHost(
   closer.add(() => advertiser.stop())
   settler.start()
   closer.add(() => settler.stop())
-  return { host, book, fleet, settler, images, advertiser, policy, engine, engineVersion: info.version }
+  return {
+    host,
+    book,
+    fleet,
+    settler,
+    lending,
+    restorer,
+    images,
+    advertiser,
+    policy,
+    engine,
+    engineVersion: info.version,
+  }
 }
 
 async function policyOf(base: Base, runtimes: readonly string[]): Promise<HostPolicy> {
@@ -106,6 +139,7 @@ async function policyOf(base: Base, runtimes: readonly string[]): Promise<HostPo
     maxSeconds: host.maxSeconds,
     maxInputBytes: limits.inputBytes,
     maxOutputBytes: limits.outputBytes,
+    maxFilesInputBytes: limits.filesInputBytes,
     minCloseDelaySeconds: host.minCloseDelaySeconds,
   }
 }
@@ -162,40 +196,6 @@ function makeAdvertiser(base: Base, policy: HostPolicy, fleet: Fleet, images: Im
   })
 }
 
-/** The second place for vouchers, where the owner named one. */
-async function openCopies({ config }: Base, closer: Closer): Promise<VoucherExport | undefined> {
-  if (config.store.exportFile === undefined) return undefined
-  const copies = await VoucherExport.open(config.store.exportFile)
-  closer.add(() => copies.close())
-  return copies
-}
-
-function exporter(base: Base, book: Book, copies: VoucherExport | undefined): (rows: readonly RowRecord[]) => void {
-  const { chainId, contracts } = base.chain.deployment
-  return (rows) => {
-    const vouchers = rows.flatMap(({ channelId, taskId, vouched, vouchedSignature: signature }) => {
-      const terms = book.channels.get(channelId)?.terms
-      return terms === undefined
-        ? []
-        : [
-            {
-              version: 1 as const,
-              chainId,
-              channels: contracts.channels,
-              channelId,
-              terms,
-              taskId,
-              ...vouched,
-              signature,
-            },
-          ]
-    })
-    copies
-      ?.append(vouchers)
-      .catch((error: unknown) => base.log.error({ err: error }, 'the copy of the vouchers failed'))
-  }
-}
-
 /** Asked for every job, so the answer is kept for a moment: a disk does not fill up in a second. */
 function spaceCheck({ home }: Base): () => Promise<void> {
   let checked = -Infinity
@@ -214,13 +214,15 @@ type HostParts = {
   policy: HostPolicy
   advertiser: Advertiser
   settler: Settler
+  deposits: Deposits
+  restorer: Restorer
   copies: VoucherExport | undefined
   onFatal: (error: unknown) => void
 }
 
 function hostComponents(
   base: Base,
-  { book, fleet, images, engine, policy, advertiser, settler, copies, onFatal }: HostParts,
+  { book, fleet, images, engine, policy, advertiser, settler, deposits, restorer, copies, onFatal }: HostParts,
 ): ConstructorParameters<typeof Host>[0] {
   const { chain, signer, config } = base
   const now = () => performance.now()
@@ -236,6 +238,7 @@ function hostComponents(
     confirmations: config.chain.confirmations,
     execute: {
       fleet,
+      files: filesComponents(base, engine, gpus),
       image: (task, providers, signal, onProgress) => images.ensure(task, providers, signal, onProgress),
       start: (image, plan, { name, runtime = config.engine.runtime }, startSignal) =>
         gpus.lend(plan.resources.gpus, (gpuIds) =>
@@ -249,10 +252,11 @@ function hostComponents(
       now,
       wallNow,
     },
-    channelState: (id, signal) => confirmedChannel(base, id, signal),
+    channelState: (id, signal) => deposits.state(id, signal),
     offered: (sequence) => advertiser.offered(sequence),
     requireSpace: spaceCheck(base),
     exportVouchers: exporter(base, book, copies),
+    restorer,
     owed: (client) => settler.owed(client),
     exposure: { perClient: config.host.exposurePerClient, total: config.host.exposureTotal },
     collect: async (channelId) => {
@@ -268,11 +272,34 @@ function hostComponents(
   }
 }
 
-function makeSettler(base: Base, book: Book): Settler {
-  const { channels, wallet, config } = base
+/** Files jobs: their container, their links, and the disk that their outputs pass over. */
+function filesComponents(base: Base, engine: Engine, gpus: GpuShelf): FilesComponents {
+  const { config, ipfs, blobs, home, peer } = base
+  return {
+    run: async (image, plan, { runtime = config.engine.runtime, ...options }, signal) => {
+      const lent = gpus.take(plan.resources.gpus)
+      const gpuIds = lent.ids
+      const sandbox = runtime === undefined ? {} : { runtime }
+      return engine.run(image, plan, { ...options, gpuIds, ...sandbox }, signal).finally(lent.giveBack)
+    },
+    ipfs,
+    blobs,
+    scratch: home.paths.scratch,
+    worker: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
+    limits: { inputBytes: config.limits.filesInputBytes, outputBytes: config.limits.filesOutputBytes },
+    providers: () => peer.addrs().slice(0, 2),
+  }
+}
+
+function makeSettler(base: Base, book: Book, deposits: Deposits): Settler {
+  const { channels, wallet, chain, config } = base
   return new Settler({
     book,
-    state: (id, signal) => confirmedChannel(base, id, signal),
+    look: async (signal) => {
+      await chain.verifyId(signal)
+      return (await chain.block(signal)).timestamp
+    },
+    state: (id, signal) => deposits.state(id, signal),
     lane: (id, task, signal) => channels.lane(id, task, signal),
     claim: async (groups, signal) => {
       const { receipt } = await channels.claim(wallet, groups, signal)
@@ -281,9 +308,12 @@ function makeSettler(base: Base, book: Book): Settler {
     claimThreshold: config.host.claimThreshold,
     claimEveryMs: config.host.claimEveryMs,
     watchEveryMs: Math.max(1_000, 4 * config.chain.pollMs),
+    alarms: base.alarms,
+    tell: (amount, token) => tellAmount(base, amount, token),
     log: base.log.child({ room: 'settle' }),
     signal: base.signal,
     wallNow: () => Date.now(),
+    now: () => performance.now(),
   })
 }
 

@@ -18,7 +18,7 @@ const KEPT_RESULTS_MS = 30 * 86_400_000
 /** A transfer that is under way has no record yet that names its blob. */
 const YOUNG_MS = 3_600_000
 
-type Rooms = Pick<Base, 'tables' | 'store' | 'blobs'>
+type Rooms = Pick<Base, 'tables' | 'store' | 'blobs' | 'signal'> & { ipfs: Pick<Base['ipfs'], 'unpin'> }
 
 /** Begins at once: a node that never lives for long has to be tidied, too. */
 export function startJanitor(base: Base, closer: Closer): void {
@@ -54,8 +54,19 @@ export async function tidy(base: Rooms, now: number): Promise<number> {
   }
   failpoint('janitor.tidying')
   const { outputs, acks } = base.tables
+  await letGo(base, spent)
   if (spent.length > 0) await base.store.commit({ rows: spent.flatMap((key) => [outputs.del(key), acks.del(key)]) })
   return base.blobs.sweep((hash, writtenAt) => needed.has(hash) || now - writtenAt < YOUNG_MS)
+}
+
+/** Outputs that stayed on IPFS lose their pin before their row, so that a crash between the two loses nothing. */
+async function letGo({ tables: { keptOutputs }, ipfs, store, signal }: Rooms, spent: readonly string[]): Promise<void> {
+  for (const key of spent) {
+    const cid = await keptOutputs.get(key)
+    if (cid === undefined) continue
+    await ipfs.unpin(cid, signal)
+    await store.commit({ rows: [keptOutputs.del(key)] })
+  }
 }
 
 async function isKept({ tables }: Rooms, job: HostJob, now: number): Promise<boolean> {

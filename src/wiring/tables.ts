@@ -34,6 +34,7 @@ export function openTables(store: Store) {
     /** What was drawn out of the contract, by transaction. */
     payouts: store.table('payouts', jsonCodec(zPayout), MONEY),
     outputs: store.table('outputs', jsonCodec(z.string()), PLAIN),
+    keptOutputs: store.table('kept-outputs', jsonCodec(zCid), PLAIN),
     clientOutputs: store.table('client-outputs', jsonCodec(z.string()), PLAIN),
     acks: store.table('acks', jsonCodec(zCount), PLAIN),
     images: store.table('images', jsonCodec(zCid), PLAIN),

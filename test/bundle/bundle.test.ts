@@ -135,7 +135,7 @@ test('a folder of this machine goes in as it is; a link inside it is refused, a 
   }
 })
 
-const RESULT = { v: 1, exitCode: 0, outputs: {}, leftOut: [] }
+const RESULT = { v: 1, exitCode: 0, outputs: {}, warnings: [], leftOut: [] }
 
 test('a result is unpacked beside and moved in whole; a hostile one leaves nothing', async () => {
   const root = await folder()

@@ -15,6 +15,7 @@ import { toWire } from '../../src/core/wire.ts'
 import { WarmPool } from '../../src/engine/pool.ts'
 import { Advertiser } from '../../src/role/advertise.ts'
 import { execute } from '../../src/role/execute.ts'
+import type { FilesComponents } from '../../src/role/execute-files.ts'
 import { Fleet } from '../../src/role/fleet.ts'
 import { InputGate } from '../../src/role/host-inputs.ts'
 import { Market } from '../../src/role/market.ts'
@@ -41,6 +42,7 @@ const POLICY = {
   maxSeconds: 60,
   maxInputBytes: 1000,
   maxOutputBytes: 1000,
+  maxFilesInputBytes: 1000,
   minCloseDelaySeconds: 1,
 }
 
@@ -271,6 +273,17 @@ test('an input is taken when it is the promised one, from the frame or from a st
   await assert.rejects(never, /the caller left/)
 })
 
+const unasked = () => assert.fail('an http task needs none of this')
+const NO_FILES: FilesComponents = {
+  run: unasked,
+  ipfs: { fetch: unasked, list: unasked, stat: unasked, cat: unasked, addFolder: unasked },
+  blobs: { write: unasked },
+  scratch: '/nowhere',
+  worker: { uid: 0, gid: 0 },
+  limits: { inputBytes: 0, outputBytes: 0 },
+  providers: unasked,
+}
+
 test('an image that does not come in time is the host’s failure, by its own name', async () => {
   const fleet = new Fleet(RESOURCES, 4, (onGone) => new WarmPool({ idleMs: 1, onGone }))
   const task: KnownTask = { cid: CID, taskId: taskIdOf(CID), manifest: MANIFEST, descriptor: '{}', entry: ENTRY }
@@ -280,6 +293,7 @@ test('an image that does not come in time is the host’s failure, by its own na
       image: (_task, _providers, until) =>
         new Promise((_, reject) => until.addEventListener('abort', () => reject(until.reason as Error))),
       start: () => assert.fail('nothing is there to start'),
+      files: NO_FILES,
       limits: { startTimeoutMs: 1000, fetchTimeoutMs: 50, outputBytes: 1 },
       wallNow: () => 1,
       now: () => performance.now(),
@@ -292,6 +306,7 @@ test('an image that does not come in time is the host’s failure, by its own na
       maxSeconds: 1,
       runtime: undefined,
       input: () => Promise.resolve(Buffer.from('x')),
+      source: () => assert.fail('it is held in memory'),
       providers: [],
     },
     { clock: new PhaseClock(0), onPhase: () => undefined },

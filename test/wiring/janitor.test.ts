@@ -14,6 +14,7 @@ import { Store } from '../../src/store/store.ts'
 import { tidy } from '../../src/wiring/janitor.ts'
 import { openTables } from '../../src/wiring/tables.ts'
 
+const CID = 'bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi'
 const { signal } = new AbortController()
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
@@ -63,14 +64,18 @@ test('outputs go once their client has them, or never asked for a week; what is 
       job('running', undefined, hash('00')),
     ]
     const key = (id: string) => hostJobKey(CLIENT, id)
+    const unpinned: string[] = []
+    const ipfs = { unpin: (cid: string) => Promise.resolve(void unpinned.push(cid)) }
     await store.commit({
       journal: [{ kind: 'test' }],
       rows: [
         ...jobs.flatMap((j) => [tables.hostJobs.put(key(j.id), j), tables.outputs.put(key(j.id), 'AAAA')]),
         tables.acks.put(key('acked'), now - 2 * HOUR),
+        tables.keptOutputs.put(key('acked'), CID),
+        tables.keptOutputs.put(key('fresh'), CID),
       ],
     })
-    await tidy({ tables, store, blobs }, now)
+    await tidy({ tables, store, blobs, ipfs, signal }, now)
     assert.deepEqual(
       await Promise.all(jobs.map(async ({ id }) => [id, (await tables.outputs.get(key(id))) !== undefined])),
       [
@@ -80,12 +85,15 @@ test('outputs go once their client has them, or never asked for a week; what is 
         ['running', true],
       ],
     )
+    assert.deepEqual(unpinned, [CID], 'an output that stayed on IPFS is kept as long as the output itself')
+    assert.equal(await tables.keptOutputs.get(key('acked')), undefined)
+    assert.notEqual(await tables.keptOutputs.get(key('fresh')), undefined)
     assert.notEqual(await blobs.size(outputs.fresh), undefined)
     assert.equal(await blobs.size(outputs.unasked), undefined)
     assert.equal(await blobs.size(outputs.acked), undefined)
     assert.notEqual(await tables.hostJobs.get(key('acked')), undefined, 'the record of the job stays')
     const young = await write('a transfer under way')
-    await tidy({ tables, store, blobs }, Date.now())
+    await tidy({ tables, store, blobs, ipfs, signal }, Date.now())
     assert.notEqual(await blobs.size(young), undefined)
   } finally {
     await store.close()
