@@ -75,12 +75,17 @@ export class Book {
     this.channels.set(channel.channelId, channel)
   }
 
-  /** Writes what was staged, in one atomic change together with `also`. `kind` names the change in the journal. */
+  /**
+   * Writes what was staged, in one atomic change together with `also`. `kind` names the change in the journal. Written is
+   * what is staged now: who staged a row and then waited must not put an older one over what came meanwhile.
+   */
   commit(kind: string, what: Written): Promise<void> {
     const rows = [...(what.rows ?? [])].map((row) =>
-      this.#tables.rows.put(rowKey(row.channelId, row.taskId), stored(row)),
+      this.#tables.rows.put(rowKey(row.channelId, row.taskId), stored(this.row(row.channelId, row.taskId) ?? row)),
     )
-    const channels = [...(what.channels ?? [])].map((c) => this.#tables.channels.put(c.channelId, c))
+    const channels = [...(what.channels ?? [])].map((channel) =>
+      this.#tables.channels.put(channel.channelId, this.channels.get(channel.channelId) ?? channel),
+    )
     return this.#store.commit({
       journal: [what.body === undefined ? { kind } : { kind, body: what.body }],
       rows: [...channels, ...rows, ...(what.also ?? [])],

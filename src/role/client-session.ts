@@ -12,6 +12,7 @@ import { failpoint } from '../failpoint.ts'
 import type { Frame, FrameStream } from '../p2p/frames.ts'
 import type { LiveRow } from './book.ts'
 import { ClientBytes, inlineOutput } from './client-bytes.ts'
+import type { JobResult } from './client-bytes.ts'
 import type { ClientComponents, HostAddress } from './client-components.ts'
 import { ClientLine, toError } from './client-line.ts'
 import type { Delivered, Event, Input, Pending } from './client-pending.ts'
@@ -255,8 +256,7 @@ export class ClientSession {
   }
 
   async #take({ results }: HostMessage<'results'>, attachments: readonly Uint8Array[]): Promise<void> {
-    const rows = new Map<Hex, LiveRow>()
-    const done: { pending: Pending; accepted: Accepted }[] = []
+    const come: { pending: Pending; result: JobResult; output: Uint8Array | undefined }[] = []
     const seen = new Set<string>()
     for (const result of results) {
       if (seen.has(result.id)) continue
@@ -267,6 +267,20 @@ export class ClientSession {
       try {
         const output =
           result.inline === undefined ? await this.#bytes.fetch(pending.job, result) : inlineOutput(result, attachments)
+        come.push({ pending, result, output })
+      } catch (error) {
+        pending.reject(error)
+      }
+    }
+    this.#book(come)
+  }
+
+  /** In one turn: a bill that waited in memory could reach the disk with another change, and its job not. */
+  #book(come: readonly { pending: Pending; result: JobResult; output: Uint8Array | undefined }[]): void {
+    const rows = new Map<Hex, LiveRow>()
+    const done: { pending: Pending; accepted: Accepted }[] = []
+    for (const { pending, result, output } of come) {
+      try {
         done.push({ pending, accepted: this.#results.accept(pending, result, output, rows) })
       } catch (error) {
         pending.reject(error)
