@@ -63,14 +63,14 @@ async function walk(folder: string, at: string, depth: number, entries: BundleEn
 export async function unpackResult(
   source: AsyncIterable<Uint8Array>,
   folder: string,
-): Promise<{ result: ResultFile; names: string[] }> {
+): Promise<{ result: ResultFile; folder: string; names: string[] }> {
   const root = resolve(folder)
   await mkdir(root, { recursive: true })
   const beside = await mkdtemp(join(root, '.meca-'))
   try {
     const result = await writeAll(source, beside)
     const names = await moveUp(beside, root)
-    return { result, names }
+    return { result, folder: root, names }
   } finally {
     await rm(beside, { recursive: true, force: true })
   }

@@ -56,7 +56,7 @@ function addResult(job: Command, act: Act): void {
   const result = job
     .command('result <job>')
     .description('its answer once more; costs nothing')
-    .option('--out <file>', 'write the answer there instead of printing it')
+    .option('--out <path>', 'write the answer to this file, or the outputs of a files task into this folder')
     .action(
       act((context, id: string, { out }: { out?: string }) =>
         context.withApi(async (api) => {

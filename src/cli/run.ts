@@ -6,7 +6,10 @@ import type { NodeApi, RunOptions, RunResult, TokenInfo } from '../role/api.ts'
 import { money, sum } from './amounts.ts'
 import { tokensOf } from './context.ts'
 import type { Context } from './context.ts'
+import { isFilesResult, showFiles } from './files-output.ts'
 import { readInput } from './input.ts'
+import { addInputFlags, hasInputs, packInputs } from './job-inputs.ts'
+import type { InputFlags } from './job-inputs.ts'
 import { addQuoteFlags, quoteOptions } from './job-flags.ts'
 import type { QuoteFlags } from './job-flags.ts'
 import { inJson, requireWritable, toFile, toStdout } from './output-text.ts'
@@ -14,43 +17,46 @@ import { duration } from './render.ts'
 import { examples } from './usage.ts'
 import type { Act } from './usage.ts'
 
-type RunFlags = QuoteFlags & {
-  data?: string
-  input?: string
-  out?: string
-  id?: string
-  logs?: boolean
-  fail?: boolean
-}
+type RunFlags = QuoteFlags &
+  InputFlags & {
+    data?: string
+    input?: string
+    out?: string
+    id?: string
+    logs?: boolean
+    fail?: boolean
+  }
 
 export function addRun(run: Command, act: Act): void {
   run
     .argument('<task>', 'a CID, developer/name or developer/name@version')
     .option('--data <text>', 'the input, as it stands')
     .option('--input <file>', 'the input from a file (- is stdin, which is also the default)')
-    .option('--out <file>', 'write the answer there instead of printing it')
+    .option('--out <path>', 'write the answer to this file, or the outputs of a files task into this folder')
     .option('--id <job>', 'name the job: sent again with the same input it costs nothing')
     .option('--logs', 'show what the task prints while it runs')
     .option('--fail', "exit with 1 when the task's own HTTP status is 400 or more")
-  addQuoteFlags(run).action(act(runTask))
+  addInputFlags(addQuoteFlags(run)).action(act(runTask))
   examples(run, [
     [`meca run 0x…/words --data '{"text": "to be or not"}'`, 'the answer goes to stdout'],
     ['meca run 0x…/thumbnail --input photo.png --out small.png', 'bytes in, bytes out'],
+    ['meca run 0x…/nuclei --in image=@slide.png --in threshold=40 --out results', 'files in, files out'],
     ['meca run 0x…/words --max-price 0.001 < input.json', 'never pay more than that'],
   ])
 }
 
 function runTask(context: Context, ref: string, flags: RunFlags): Promise<number> {
   return context.withApi(async (api) => {
-    if (flags.out !== undefined && flags.out !== '-') await requireWritable(flags.out)
-    const { input } = await readInput(context.world.terminal, flags, context.signal)
+    const packed = hasInputs(flags) ? await packInputs(flags, context.signal) : undefined
+    if (packed === undefined && flags.out !== undefined && flags.out !== '-') await requireWritable(flags.out)
+    const { input } = packed ?? (await readInput(context.world.terminal, flags, context.signal))
     const options: RunOptions = {
       ...(await quoteOptions(flags, api)),
       ...(flags.id === undefined ? {} : { id: flags.id }),
       ...(flags.logs === true ? { logs: true } : {}),
     }
     const result = await context.metered(({ onProgress }) =>
-      api.client.run(ref, input, options, onProgress, context.signal),
+      api.client.run(ref, input, options, onProgress, context.signal).finally(() => packed?.dispose()),
     )
     await showResult(context, api, result, flags.out)
     return exitOf(result, flags.fail === true)
@@ -65,6 +71,10 @@ export async function showResult(
   out: string | undefined,
   stored = result.replayed,
 ): Promise<void> {
+  if (isFilesResult(result)) {
+    await showFiles(context, api, result, out)
+    return tell(context, result, stored, await tokensOf(api))
+  }
   const { output } = context
   const answered = result.status === 'answered'
   const bytes = answered ? await api.client.output(result.job) : undefined
