@@ -20,7 +20,7 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 async function logOf({ config, secrets, explain }: Loaded, daemon: boolean): Promise<Log> {
   const { createLog, Redaction } = await import('./log.ts')
   const redaction = new Redaction()
-  for (const secret of [secrets.password, config.chain.rpc, config.ipfs.api])
+  for (const secret of [secrets.password, config.chain.rpc, config.chain.witness, config.ipfs.api])
     if (secret !== undefined) redaction.add(secret)
   const unasked = config.log.file === undefined && (explain('log.level')[0]?.origin ?? '').endsWith('default.yml')
   // A command tells what it has to tell by itself, unless somebody asked for its log.

@@ -69,7 +69,7 @@ function apiOf(
 ): NodeApi {
   return {
     info: async () => info(base, host === undefined ? 'node' : 'host'),
-    doctor: (signal) => doctor(base, engine, signal),
+    doctor: (signal) => doctor(base, engine, host, signal),
     developer: developerApi(base, engine),
     client: client.api,
     money: moneyApi(base, client, host),

@@ -3,9 +3,10 @@
  * each of them once; config.ts reads and merges the places where they can be given.
  *
  * A number in a file or a variable may carry its unit (`64M`, `90s`); names say the unit of a bare number. Amounts are
- * whole numbers in the token's smallest unit.
+ * whole numbers in the token's smallest unit; caps may also be written like `0.1ETH, 20MUSD`, one for each currency.
  */
 import { z } from 'zod'
+import { isSmallestUnit, readMoney } from './core/money.ts'
 import { zTariff } from './core/tariff.ts'
 import { parseAddress, parseAmount, parseBytes, parseDuration } from './core/units.ts'
 
@@ -45,11 +46,23 @@ function seconds(min: number, max: number) {
   return measured((text) => parseDuration(text) / 1000, min, max)
 }
 
+/** More than any owner counts in. */
+const MAX_CURRENCIES = 100
+
 const text = z.string().min(1).max(4096)
 const url = z.url({ protocol: /^(https?|wss?)$/ })
 const flag = z.preprocess((raw) => (raw === 'true' ? true : raw === 'false' ? false : raw), z.boolean())
 const amount = z.unknown().transform((raw) => parseAmount(amountText(raw)))
+/** Amounts in several currencies; which of them a name means is known only when the chain was asked. */
+const amounts = z.unknown().transform((raw) => {
+  const words = typeof raw === 'string' ? raw.split(/[\s,]+/).filter((word) => word !== '') : [raw].flat()
+  return words.slice(0, MAX_CURRENCIES).map((word) => writtenAmount(amountText(word)))
+})
 const address = text.transform((raw) => parseAddress(raw))
+const addresses = z.preprocess(
+  (raw) => (typeof raw === 'string' ? raw.split(/[\s,]+/).filter((w) => w !== '') : raw),
+  z.array(address).max(MAX_CURRENCIES),
+)
 const words = z.preprocess(
   (raw) => (typeof raw === 'string' ? raw.split(/[\s,]+/).filter((w) => w !== '') : raw),
   z.array(text).max(100),
@@ -68,8 +81,9 @@ export const zConfig = z.strictObject({
   home: text,
   chain: z.strictObject({
     rpc: optional(url),
-    deployment: optional(text),
     witness: optional(url),
+    deployment: optional(text),
+    tokens: addresses,
     confirmations: whole(0, 1000),
     maxFeePerGas: amount,
     pollMs: millis(50, 600_000),
@@ -111,12 +125,12 @@ export const zConfig = z.strictObject({
     payout: optional(address),
   }),
   client: z.strictObject({
-    maxPrice: optional(amount),
+    maxPrice: optional(amounts),
     depositJobs: whole(1, 1_000_000),
-    depositCap: amount,
+    depositCap: amounts,
     closeDelaySeconds: seconds(900, 30 * 86_400),
-    perDayCap: optional(amount),
-    perHostCap: optional(amount),
+    perDayCap: optional(amounts),
+    perHostCap: optional(amounts),
   }),
   limits: z.strictObject({
     inputBytes: bytes(1, TIB),
@@ -160,6 +174,13 @@ function amountText(raw: unknown): string {
   if (typeof raw === 'bigint') return raw.toString()
   if (typeof raw === 'number') return raw.toExponential()
   return typeof raw === 'string' ? raw : typeof raw
+}
+
+/** As it was written, once it is an amount of money in some currency. */
+function writtenAmount(text: string): string {
+  const written = readMoney(text, 'an amount')
+  if (isSmallestUnit(written)) parseAmount(text)
+  return text
 }
 
 function withTexts(value: unknown): unknown {

@@ -1,6 +1,6 @@
 /**
  * `meca doctor`: what is wrong with this node, each finding with its cure. The exit code names the first error's kind:
- * 7 the engine, 6 chain, peers or content, 2 anything else; 0 where there is no error. It never asks for a password.
+ * 7 the engine, 6 chain, peers or content, 5 money in danger, 2 anything else; 0 where there is no error. It never asks for a password.
  */
 import type { Command } from 'commander'
 import type { Loaded } from '../config.ts'
@@ -73,5 +73,6 @@ function exitOf({ ok, findings }: DoctorReport): number {
   if (ok) return 0
   const first = findings.find(({ level }) => level === 'error')?.what ?? ''
   if (/engine|docker/i.test(first)) return 7
+  if (first === 'money') return 5
   return /chain|ipfs|peer|p2p|contract/i.test(first) ? 6 : 2
 }

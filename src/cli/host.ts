@@ -1,7 +1,8 @@
 /** `meca host`: renting out this machine. All but `start` speak to the running host. */
 import type { Command } from 'commander'
+import { printable } from '../core/text.ts'
 import { parseBytes } from '../core/units.ts'
-import type { HostStatus, TokenInfo } from '../role/api.ts'
+import type { AtRisk, HostStatus, TokenInfo } from '../role/api.ts'
 import { money } from './amounts.ts'
 import { tokensOf } from './context.ts'
 import type { Context } from './context.ts'
@@ -56,17 +57,26 @@ function showHost({ output }: Context, s: HostStatus, tokens: TokenInfo[]): void
           )
           .join('\n'),
       ],
+      ['at risk', s.atRisk.map((r) => risk(r, (amount) => money(amount, r.token, tokens))).join('\n')],
       [
-        'at risk',
-        s.atRisk
-          .map(
-            (r) =>
-              `${money(r.unclaimed, r.token, tokens)} not claimed, ${money(r.closing, r.token, tokens)} of it in closing channels`,
-          )
-          .join('\n'),
+        'alarms',
+        s.alarms.map(({ detail, cure }) => `${printable(detail)}\n  do: ${printable(cure)}`).join('\n') || 'none',
       ],
     ]),
   })
+}
+
+/** What is not zero of it, in words. */
+function risk(r: AtRisk, shown: (amount: string) => string): string {
+  const closing = `${shown(r.closing)} of it on closing channels, ${duration((r.closesInSeconds ?? 0) * 1000)} left`
+  const parts: [amount: string, text: string][] = [
+    [r.closing, closing],
+    [r.leftBehind, `${shown(r.leftBehind)} of it left behind by the last claim`],
+    [r.unconfirmed, `${shown(r.unconfirmed)} served on unconfirmed deposits`],
+    [r.lost, `${shown(r.lost)} lost on channels that ended first`],
+  ]
+  const told = parts.filter(([amount]) => amount !== '0').map(([, text]) => text)
+  return [`${shown(r.unclaimed)} not claimed`, ...told].join(', ')
 }
 
 function showWhy(context: Context): Promise<void> {

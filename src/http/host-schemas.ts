@@ -25,7 +25,26 @@ export const hostStatus = z
     images: count,
     engine: z.object({ version: z.string(), runtimes: z.array(z.string()) }),
     earned: earnings,
-    atRisk: z.array(z.object({ unclaimed: money, closing: money, token: address })),
+    atRisk: z.array(
+      z.object({
+        token: address,
+        unclaimed: money,
+        closing: money,
+        closesInSeconds: count.nullable(),
+        leftBehind: money,
+        unconfirmed: money,
+        lost: money,
+      }),
+    ),
+    alarms: z.array(
+      z.object({
+        name: z.string(),
+        level: z.enum(['warning', 'error']),
+        detail: z.string(),
+        cure: z.string(),
+        since: milliseconds,
+      }),
+    ),
   })
   .meta({ id: 'HostStatus' })
 

@@ -330,6 +330,8 @@ export type MoneyApi = {
   withdraw(options: { token?: Hex }, signal: AbortSignal): Promise<WithdrawReport>
   /** Whether both ledgers and the chain agree, to the last unit. */
   reconcile(signal: AbortSignal): Promise<ReconcileReport>
+  /** Finds this address's channels on chain that are not in its records, and asks their hosts what was signed. */
+  recover(signal: AbortSignal): Promise<RecoverReport>
   /** Every voucher that this node holds, one line of text each (core/voucher-line). */
   vouchers(): Promise<VoucherCopies>
   /** Takes such lines back where they are worth something; `highest` counts work as done that nobody has billed. */
@@ -347,6 +349,20 @@ export type ReconcileReport = {
   lines: { channel: Hex; task: Hex; what: string; ledger: string; chain: string; difference: string; ok: boolean }[]
 }
 
+/** What was found; `problem` where the host did not say what it holds. */
+export type RecoverReport = {
+  channels: {
+    channel: Hex
+    host: Hex
+    token: Hex
+    state: ChannelSummary['state']
+    deposit: string
+    claimed: string
+    vouched: string
+    billed: string
+    problem?: { code: ErrorCode; reason: string }
+  }[]
+}
 export type VoucherCopies = { lines: string[] }
 /** What each line came to, in the order given; `known` says nothing new, `collected` was paid by the chain already. */
 export type RestoreReport = {

@@ -10,6 +10,7 @@ import { sessionDigest } from '../core/typed.ts'
 import type { Hex } from '../core/units.ts'
 import type { ClientMessage } from '../core/wire.ts'
 import type { HostComponents } from './host-components.ts'
+import { asSeen } from './seen.ts'
 
 /** A hello older than this is a replay; clocks of honest machines differ by less. */
 const MAX_HELLO_AGE_MS = 300_000
@@ -30,18 +31,17 @@ export class HostChannels {
   /** The channel as the chain has it now, written down. */
   async refreshed(channelId: Hex, terms: ChannelRecord['terms']): Promise<ChannelRecord> {
     const state = await this.#c.channelState(channelId, this.#c.signal)
-    const old = this.#c.book.channels.get(channelId)
-    const channel: ChannelRecord = {
+    const blank: ChannelRecord = {
       channelId,
       side: 'host',
       terms,
-      // Nothing reopens a channel: one that was released here may be ended by its client at any moment.
-      state: state.closed ? 'closed' : state.closesAt > 0 || old?.state === 'closing' ? 'closing' : 'open',
-      deposit: state.deposit,
-      claimed: state.claimed,
-      closesAt: state.closesAt,
-      createdAt: old?.createdAt ?? this.#c.wallNow(),
+      state: 'open',
+      deposit: 0n,
+      claimed: 0n,
+      closesAt: 0,
+      createdAt: this.#c.wallNow(),
     }
+    const channel = asSeen(this.#c.book.channels.get(channelId) ?? blank, state, this.#c.wallNow())
     if (state.deposit === 0n && !state.closed) {
       throw new MecaError(
         'busy',

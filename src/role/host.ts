@@ -119,12 +119,16 @@ export class Host {
   async #acknowledge(session: HostSession, message: ClientMessage<'ack'>): Promise<void> {
     session.require(message.channelId)
     const channel = this.#channels.get(message.channelId)
-    const rows = message.vouchers.flatMap((voucher) => takeExact(this.#c.domain, this.#c.book, channel, voucher) ?? [])
+    const { domain, book, restorer, signal } = this.#c
+    const restored = await restorer.billsFromClient(channel, message.vouchers, signal)
+    const exact = message.vouchers.flatMap((voucher) => takeExact(domain, book, channel, voucher) ?? [])
+    const rows = [...restored, ...exact]
     const keys = message.ids.map((id) => hostJobKey(channel.terms.client, id))
     // Only what has ended can be acknowledged: ids that somebody makes up would stay on disk for ever.
     const ended = keys.filter((key) => this.jobs.hasEnded(key))
     const acks = ended.map((key) => this.#c.tables.acks.put(key, this.#c.wallNow()))
-    if (rows.length > 0) await this.#c.book.commit('exact', { rows, also: acks })
+    this.#c.exportVouchers(rows, 'exact')
+    if (rows.length > 0) await this.#c.book.commit('exact', { rows: exact, also: acks })
     else if (acks.length > 0) await this.#c.store.commit({ rows: acks })
     failpoint('host.acknowledged')
   }
@@ -164,7 +168,7 @@ export class Host {
         throw new MecaError('busy', 'Jobs of this channel are still under way', {
           cure: 'wait for them, or cancel them',
         })
-      const channel: ChannelRecord = { ...this.#channels.get(channelId), state: 'closing' }
+      const channel: ChannelRecord = { ...this.#channels.get(channelId), state: 'closing', released: true }
       this.#c.book.stageChannel(channel)
       await this.#c.book.commit('release', { channels: [channel] })
       failpoint('host.release-written')

@@ -1,36 +1,29 @@
 /**
- * How a host turns vouchers into money. It asks the chain for the state of each of its channels, on a timer and not by
- * events, and claims when enough has gathered, when it has waited long enough, or when the client is closing. It claims
- * the voucher over what it billed; the slack of the highest voucher only where work would otherwise stay unpaid.
+ * How a host turns vouchers into money. On a timer it looks at its channels (`watch`) and claims when enough has
+ * gathered, when it has waited long enough, when the client is closing, or when a claim has vanished from the chain. It
+ * claims the voucher over what it billed; the slack of the highest voucher only where work would otherwise stay unpaid.
  *
- * The bound: what a host can lose is what it chose not to collect yet, plus the jobs under way.
+ * The bound: what a host can lose is what it chose not to collect yet, plus the jobs under way. What is in danger beyond
+ * that raises an alarm while there is time.
  */
-import type { Logger } from 'pino'
-import { equal, minus, sum } from '../core/ledger.ts'
-import type { Totals } from '../core/ledger.ts'
+import { MecaError } from '../core/errors.ts'
 import type { ChannelRecord } from '../core/records.ts'
-import type { ChannelTerms } from '../core/typed.ts'
 import type { Hex } from '../core/units.ts'
 import { failpoint } from '../failpoint.ts'
-import type { Book, LiveRow } from './book.ts'
-import type { ChainChannel } from './host-components.ts'
+import type { Alarm } from './alarms.ts'
+import type { LiveRow } from './book.ts'
+import { inClaims, voucherToClaim } from './claims.ts'
+import type { ClaimGroup } from './claims.ts'
+import { channelAlarms, pendingOn } from './risk.ts'
+import { Watch } from './watch.ts'
+import type { WatchComponents } from './watch.ts'
 
-export type ClaimRow = { taskId: Hex; jobs: number; hostAmount: bigint; developerAmount: bigint; signature: Hex }
-export type ClaimGroup = { terms: ChannelTerms; rows: ClaimRow[] }
-
-export type SettleComponents = {
-  book: Book
-  state(channelId: Hex, signal: AbortSignal): Promise<ChainChannel>
-  lane(channelId: Hex, taskId: Hex, signal: AbortSignal): Promise<Totals>
+export type SettleComponents = WatchComponents & {
   /** One transaction for all groups; rows that the contract would skip are left out of it. */
   claim(groups: readonly ClaimGroup[], signal: AbortSignal): Promise<{ tx: Hex | null; gasUsed: bigint }>
   /** Something of this size (smallest unit) is worth a transaction at once. */
   claimThreshold: bigint
   claimEveryMs: number
-  watchEveryMs: number
-  log: Logger
-  signal: AbortSignal
-  wallNow(): number
 }
 
 export type Claimed = {
@@ -42,19 +35,26 @@ export type Claimed = {
   token: Hex
 }
 
-/** Rows in one claim: well under what fits in a block. */
-const MAX_ROWS = 100
+/** What a channel is claimed with: `true` takes the highest voucher where the exact one says less. */
+type Urgent = (channel: ChannelRecord) => boolean
+
+const SIGHT_MS = 15_000
 
 export class Settler {
   readonly #c: SettleComponents
+  readonly #watch: Watch
   #timer: NodeJS.Timeout | undefined
+  #sight: NodeJS.Timeout | undefined
   #turn: Promise<unknown> = Promise.resolve()
   /** When the highest vouchers were last claimed where exact ones were missing. */
   #lastLateAt: number
+  /** By channel, what the last claim over all channels left behind. */
+  #leftBehind = new Map<Hex, bigint>()
 
   constructor(c: SettleComponents) {
     this.#c = c
-    this.#lastLateAt = c.wallNow()
+    this.#watch = new Watch(c)
+    this.#lastLateAt = c.now()
   }
 
   start(): void {
@@ -67,42 +67,49 @@ export class Settler {
         .finally(() => {
           if (!this.#c.signal.aborted) this.#timer = setTimeout(tick, this.#c.watchEveryMs).unref()
         })
-    this.#timer = setTimeout(tick, this.#c.watchEveryMs).unref()
+    // At once: what is closing may have been closing while this host was down.
+    this.#timer = setTimeout(tick, 0).unref()
+    this.#sight = setInterval(() => this.#watch.checkSight(), SIGHT_MS).unref()
   }
 
   async stop(): Promise<void> {
     clearTimeout(this.#timer)
+    clearInterval(this.#sight)
     await this.#turn.catch(() => undefined) // Its own caller was told.
   }
 
   /** Collects now, on one channel or on all of them. */
   claim(channelId: Hex | undefined): Promise<Claimed[]> {
     return this.#inTurn(async () => {
-      const channels = this.#live().filter((c) => channelId === undefined || c.channelId === channelId)
-      return this.#collect(await Promise.all(channels.map((c) => this.#refresh(c))), false)
+      const channels = this.#watch.channels().filter((c) => channelId === undefined || c.channelId === channelId)
+      const seen = await Promise.all(channels.map((c) => this.#watch.one(c)))
+      const claimed = await this.#collect(seen, (c) => c.closesAt > 0)
+      if (channelId === undefined) this.#markLeft()
+      return claimed
     })
-  }
-
-  async #tick(): Promise<void> {
-    const channels = await Promise.all(this.#live().map((channel) => this.#refresh(channel)))
-    const closing = channels.filter((c) => c.state === 'closing' && c.closesAt > 0)
-    const pending = channels.map((c) => this.pendingOn(c.channelId)).reduce((a, b) => a + b, 0n)
-    const late = this.#c.wallNow() - this.#lastLateAt >= this.#c.claimEveryMs
-    const due = pending > 0n && (pending >= this.#c.claimThreshold || late)
-    if (due || closing.length > 0) await this.#collect(due ? channels : closing, late)
-    // Not at every claim: a client that never says what it owes exactly must not be put off by the claims on others.
-    if (due && late) this.#lastLateAt = this.#c.wallNow()
   }
 
   /** What was billed on a channel and is not collected. */
   pendingOn(channelId: Hex): bigint {
-    return this.#c.book.rowsOf(channelId).reduce((all, row) => all + positive(sum(row.billed) - sum(row.claimed)), 0n)
+    return pendingOn(this.#c.book, channelId)
   }
 
-  /** What was billed and not collected. */
+  /** Of that, what was there already when all channels were last claimed from. */
+  leftBehindOn(channelId: Hex): bigint {
+    const [left, pending] = [this.#leftBehind.get(channelId) ?? 0n, this.pendingOn(channelId)]
+    return left < pending ? left : pending
+  }
+
+  /** Seconds until a client can finish its close, by the chain's clock at the last look; 0 where it can. */
+  secondsLeft({ closesAt }: ChannelRecord): number {
+    return Math.max(0, closesAt - this.#watch.chainNow)
+  }
+
+  /** What was billed and not collected, and still can be. */
   owed(client: Hex): { client: bigint; all: bigint } {
     let [own, all] = [0n, 0n]
-    for (const channel of this.#live()) {
+    for (const channel of this.#c.book.channels.values()) {
+      if (channel.state === 'closed') continue
       const pending = this.pendingOn(channel.channelId)
       all += pending
       if (channel.terms.client === client) own += pending
@@ -110,83 +117,72 @@ export class Settler {
     return { client: own, all }
   }
 
-  #live(): ChannelRecord[] {
-    return [...this.#c.book.channels.values()].filter((c) => c.state !== 'closed')
+  async #tick(): Promise<void> {
+    const { alarms, book, tell, signal } = this.#c
+    const channels = await this.#watch.all()
+    try {
+      await this.#claimWhatIsDue(channels)
+      alarms.clear('claim')
+    } catch (error) {
+      if (!signal.aborted) alarms.raise('claim', claimFailed(error))
+      throw error
+    } finally {
+      alarms.set('channel ', channelAlarms(book, this.#watch.chainNow, tell))
+    }
   }
 
-  async #refresh(channel: ChannelRecord): Promise<ChannelRecord> {
-    const state = await this.#c.state(channel.channelId, this.#c.signal)
-    const current = this.#c.book.channels.get(channel.channelId) ?? channel
-    const next: ChannelRecord = {
-      ...current,
-      deposit: state.deposit,
-      claimed: state.claimed,
-      closesAt: state.closesAt,
-      state: state.closed ? 'closed' : state.closesAt > 0 ? 'closing' : current.state,
+  async #claimWhatIsDue(channels: readonly ChannelRecord[]): Promise<void> {
+    const { claimThreshold, claimEveryMs, now } = this.#c
+    const pending = channels.reduce((all, c) => all + this.pendingOn(c.channelId), 0n)
+    const late = now() - this.#lastLateAt >= claimEveryMs
+    const due = pending > 0n && (pending >= claimThreshold || late)
+    const again = new Set(this.#watch.vanished)
+    this.#watch.vanished.clear()
+    const presses: Urgent = (c) => (c.state === 'closing' && c.closesAt > 0) || again.has(c.channelId)
+    try {
+      await this.#collect(due ? channels : channels.filter(presses), (c) => late || presses(c))
+    } catch (error) {
+      for (const channelId of again) this.#watch.vanished.add(channelId)
+      throw error
     }
-    if (!sameState(current, next)) {
-      if (next.state === 'closing' && current.closesAt === 0 && next.closesAt > 0)
-        this.#c.log.warn({ channelId: channel.channelId, closesAt: next.closesAt }, 'a client is closing its channel')
-      this.#c.book.stageChannel(next)
-      await this.#c.book.commit('channel', { channels: [next] })
-    }
-    return next
+    if (due) this.#markLeft()
+    // Not at every claim: a client that never says what it owes exactly must not be put off by the claims on others.
+    if (due && late) this.#lastLateAt = now()
   }
 
-  async #collect(channels: readonly ChannelRecord[], late: boolean): Promise<Claimed[]> {
+  async #collect(channels: readonly ChannelRecord[], urgent: Urgent): Promise<Claimed[]> {
     const done: Claimed[] = []
     for (const [token, ofToken] of Map.groupBy(channels, (c) => c.terms.token)) {
-      for (const groups of inClaims(ofToken.flatMap((channel) => this.#groupFor(channel, late) ?? [])))
+      for (const groups of inClaims(ofToken.flatMap((channel) => this.#groupFor(channel, urgent(channel)) ?? [])))
         done.push(await this.#claimAll(token, groups))
     }
     return done
   }
 
-  #groupFor(channel: ChannelRecord, late: boolean): ClaimGroup | undefined {
-    const urgent = channel.closesAt > 0 || late
-    const rows = this.#c.book.rowsOf(channel.channelId).flatMap((row) => voucherToClaim(row, urgent) ?? [])
-    return rows.length === 0 || channel.state === 'closed' ? undefined : { terms: channel.terms, rows }
+  #groupFor({ channelId, state, terms }: ChannelRecord, urgent: boolean): ClaimGroup | undefined {
+    const rows = this.#c.book.rowsOf(channelId).flatMap((row) => voucherToClaim(row, urgent) ?? [])
+    return rows.length === 0 || state === 'closed' ? undefined : { terms, rows }
   }
 
+  /** What the chain has paid, not what we asked for, counts. */
   async #claimAll(token: Hex, groups: readonly ClaimGroup[]): Promise<Claimed> {
-    const rows = groups.flatMap((group) => group.rows.map(({ taskId }) => this.#rowOf(group, taskId)))
-    const before = rows.map((row) => row?.claimed)
+    const { book, claim, log, signal } = this.#c
+    const salts = new Set(groups.map(({ terms }) => terms.salt))
+    const channels = [...book.channels.values()].filter(({ terms }) => salts.has(terms.salt))
+    const paid = () => paidOn(channels.flatMap(({ channelId }) => book.rowsOf(channelId)))
+    const before = paid()
     failpoint('host.before-claim')
-    const { tx, gasUsed } = await this.#c.claim(groups, this.#c.signal)
+    const { tx, gasUsed } = await claim(groups, signal)
     failpoint('host.claimed')
-    const after = await this.#readLanes(rows)
-    const won = after.map((row, i) => minus(row.claimed, before[i] ?? row.claimed))
-    const total = won.reduce((a, b) => ({ host: a.host + b.hostAmount, developer: a.developer + b.developerAmount }), {
-      host: 0n,
-      developer: 0n,
-    })
-    this.#c.log.info(
-      { tx, rows: after.length, host: total.host.toString(), developer: total.developer.toString() },
-      'claimed',
-    )
-    return { tx, gasUsed, rows: after.length, hostAmount: total.host, developerAmount: total.developer, token }
+    for (const channel of channels) await this.#watch.one(channel)
+    const [hostAmount, developerAmount] = [paid().host - before.host, paid().developer - before.developer]
+    const rows = groups.reduce((all, group) => all + group.rows.length, 0)
+    log.info({ tx, rows, host: hostAmount.toString(), developer: developerAmount.toString() }, 'claimed')
+    return { tx, gasUsed, rows, hostAmount, developerAmount, token }
   }
 
-  #rowOf(group: ClaimGroup, taskId: Hex): LiveRow | undefined {
-    for (const channel of this.#c.book.channels.values()) {
-      if (channel.terms === group.terms) return this.#c.book.row(channel.channelId, taskId)
-    }
-    return undefined
-  }
-
-  /** What the chain has paid, not what we asked for, goes into the book. */
-  async #readLanes(rows: readonly (LiveRow | undefined)[]): Promise<LiveRow[]> {
-    const changed: LiveRow[] = []
-    for (const row of rows) {
-      if (row === undefined) continue
-      const claimed = await this.#c.lane(row.channelId, row.taskId, this.#c.signal)
-      const current = this.#c.book.row(row.channelId, row.taskId) ?? row
-      const next = { ...current, claimed }
-      this.#c.book.stageRow(next)
-      changed.push(next)
-    }
-    await this.#c.book.commit('claimed', { rows: changed })
-    return changed
+  #markLeft(): void {
+    this.#leftBehind = new Map([...this.#c.book.channels.keys()].map((id) => [id, this.pendingOn(id)]))
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -196,40 +192,18 @@ export class Settler {
   }
 }
 
-/**
- * The voucher a claim uses: the one over what was billed. The highest one says more than that, so it is claimed only
- * where work would else stay unpaid: a close is running, or the client has long been silent (`urgent`).
- */
-export function voucherToClaim(row: LiveRow, urgent: boolean): ClaimRow | undefined {
-  const { exact, vouched, billed, claimed, taskId } = row
-  const enough = exact !== undefined && equal(exact.totals, billed)
-  if (exact !== undefined && (enough || !urgent)) {
-    return sum(exact.totals) > sum(claimed) ? { taskId, ...exact.totals, signature: exact.signature } : undefined
-  }
-  return urgent && sum(billed) > sum(claimed) ? { taskId, ...vouched, signature: row.vouchedSignature } : undefined
+function paidOn(rows: readonly LiveRow[]): { host: bigint; developer: bigint } {
+  return rows.reduce(
+    (all, { claimed }) => ({
+      host: all.host + claimed.hostAmount,
+      developer: all.developer + claimed.developerAmount,
+    }),
+    { host: 0n, developer: 0n },
+  )
 }
 
-/** The groups in as many claims as are needed, none with more than `MAX_ROWS` rows. */
-export function inClaims(groups: readonly ClaimGroup[]): ClaimGroup[][] {
-  const claims: ClaimGroup[][] = []
-  let room = 0
-  for (const { terms, rows } of groups) {
-    for (let at = 0; at < rows.length;) {
-      if (room === 0) claims.push([])
-      if (room === 0) room = MAX_ROWS
-      const part = rows.slice(at, at + room)
-      claims.at(-1)?.push({ terms, rows: part })
-      at += part.length
-      room -= part.length
-    }
-  }
-  return claims
-}
-
-function sameState(a: ChannelRecord, b: ChannelRecord): boolean {
-  return a.state === b.state && a.deposit === b.deposit && a.claimed === b.claimed && a.closesAt === b.closesAt
-}
-
-function positive(amount: bigint): bigint {
-  return amount > 0n ? amount : 0n
+function claimFailed(error: unknown): Alarm {
+  const why = error instanceof Error ? error.message : String(error)
+  const cure = (error instanceof MecaError ? error.cure : undefined) ?? 'see the log, and run meca claim'
+  return { level: 'error', detail: `What is owed could not be claimed: ${why}`, cure }
 }

@@ -11,7 +11,7 @@ import type { Chain, Deployment } from '../chain/chain.ts'
 import { Channels } from '../chain/channels.ts'
 import { Hosts } from '../chain/hosts.ts'
 import { Tasks as TaskRegistry } from '../chain/tasks.ts'
-import { Token } from '../chain/token.ts'
+import { symbolByAddress, Token } from '../chain/token.ts'
 import { Wallet } from '../chain/wallet.ts'
 import type { Config } from '../config.ts'
 import { MecaError } from '../core/errors.ts'
@@ -25,7 +25,9 @@ import { joinOffers } from '../p2p/offers.ts'
 import type { Offers } from '../p2p/offers.ts'
 import { createPeer } from '../p2p/peer.ts'
 import type { Peer } from '../p2p/peer.ts'
+import { Alarms } from '../role/alarms.ts'
 import type { TokenInfo } from '../role/api.ts'
+import { Currencies } from '../role/currencies.ts'
 import type { ChainChannel } from '../role/host-components.ts'
 import { Market } from '../role/market.ts'
 import { Tasks } from '../role/tasks.ts'
@@ -51,6 +53,7 @@ export type Base = {
   registry: TaskRegistry
   /** The market's currencies, its own first. */
   tokens: TokenInfo[]
+  currencies: Currencies
   peer: Peer
   ipfs: Ipfs
   market: Market
@@ -58,6 +61,8 @@ export type Base = {
   /** A host's own offer joins those that are passed on. */
   ownOffer: { current: { text: string; signature: string } | undefined }
   tasks: Tasks
+  /** What the owner must hear while there is time. */
+  alarms: Alarms
   log: Logger
   signal: AbortSignal
 }
@@ -106,6 +111,7 @@ export async function openBase(
   const blobs = await Blobs.open(home, config.limits.blobBytes)
   const wallet = new Wallet(chain, signer, intentStore(store, tables.intents), {
     confirmations: Math.max(1, config.chain.confirmations),
+    maxFeePerGas: config.chain.maxFeePerGas,
   })
   await wallet.recover(signal)
   const contracts = { channels: new Channels(chain), hosts: new Hosts(chain), registry: new TaskRegistry(chain) }
@@ -125,7 +131,7 @@ export async function openBase(
   })
   closer.add(() => offers.close())
   const tasks = new Tasks(taskSources(contracts.registry, ipfs), () => Date.now())
-  const tokens = await tokenList(chain, deployment, signal)
+  const tokens = await tokenList(chain, config, signal)
   return {
     config,
     home,
@@ -137,12 +143,14 @@ export async function openBase(
     wallet,
     ...contracts,
     tokens,
+    currencies: new Currencies(tokens),
     peer,
     ipfs,
     market,
     offers,
     ownOffer,
     tasks,
+    alarms: new Alarms(log.child({ room: 'alarms' }), () => Date.now()),
     log,
     signal,
   }
@@ -225,25 +233,29 @@ function taskSources(registry: TaskRegistry, ipfs: Ipfs): ConstructorParameters<
   }
 }
 
-async function tokenList(chain: Chain, { token }: Deployment, signal: AbortSignal): Promise<TokenInfo[]> {
+/** The market's own currency first; of two with one symbol the second goes by its address. Throws `bad_config`. */
+async function tokenList(chain: Chain, { chain: { tokens }, host }: Config, signal: AbortSignal): Promise<TokenInfo[]> {
   const native: TokenInfo = { address: NATIVE, symbol: 'ETH', decimals: 18 }
-  if (token === undefined) return [native]
-  return [{ address: token, ...(await new Token(chain, token).names(signal)) }, native]
+  const own = chain.deployment.token
+  const addresses = new Set([
+    ...(own === undefined ? [] : [own]),
+    NATIVE,
+    ...tokens,
+    ...host.tariffs.map((t) => t.token),
+  ])
+  const list: TokenInfo[] = []
+  for (const address of addresses) {
+    const names = address === NATIVE ? native : await new Token(chain, address).names(signal)
+    const twin = list.find(({ symbol }) => symbol.toLowerCase() === names.symbol.toLowerCase())
+    list.push({ ...names, address, ...(twin === undefined ? {} : { symbol: symbolByAddress(address) }) })
+  }
+  return list
 }
 
 /** A channel's state in the terms of the stories. */
 export async function chainChannel(channels: Channels, channelId: Hex, signal: AbortSignal): Promise<ChainChannel> {
   const { state, deposit, claimed, closesAt } = await channels.state(channelId, signal)
   return { deposit, claimed, closesAt, closed: state === 'finished' }
-}
-
-/** The same with the part of the deposit that a host counts on; that a client is closing counts at once. */
-export async function confirmedChannel(base: Base, channelId: Hex, signal: AbortSignal): Promise<ChainChannel> {
-  const newest = await chainChannel(base.channels, channelId, signal)
-  const { confirmations } = base.config.chain
-  if (confirmations <= 1 || newest.closed) return newest
-  const confirmed = await base.channels.confirmedDeposit(channelId, confirmations, signal)
-  return { ...newest, deposit: confirmed < newest.deposit ? confirmed : newest.deposit }
 }
 
 export async function balanceOf(base: Base, token: Hex, signal: AbortSignal): Promise<bigint> {

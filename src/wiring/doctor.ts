@@ -1,4 +1,4 @@
-/** What is wrong with this node, each finding with its cure: engine, chain, clock, content, peers, money, disk. */
+/** What is wrong with this node, each finding with its cure: engine, chain, clock, content, peers, balance, disk, money. */
 import type { Engine } from '../engine/engine.ts'
 import { asMecaError } from '../core/errors.ts'
 import { MAX_SKEW_MS } from '../core/offer.ts'
@@ -6,6 +6,9 @@ import { formatDecimal } from '../core/units.ts'
 import type { DoctorReport } from '../role/api.ts'
 import { balanceOf } from './base.ts'
 import type { Base } from './base.ts'
+import { tellPending } from '../role/risk.ts'
+import type { HostSide } from './host-side.ts'
+import type { Hex } from '../core/units.ts'
 
 type Finding = DoctorReport['findings'][number]
 
@@ -15,7 +18,12 @@ export type Check = [what: string, check: (signal: AbortSignal) => Promise<Found
 /** Each check on its own; one that hangs is a finding too. */
 const CHECK_TIMEOUT_MS = 5_000
 
-export function doctor(base: Base, engine: () => Promise<Engine>, signal: AbortSignal): Promise<DoctorReport> {
+export async function doctor(
+  base: Base,
+  engine: () => Promise<Engine>,
+  host: HostSide | undefined,
+  signal: AbortSignal,
+): Promise<DoctorReport> {
   const checks: Check[] = [
     ['engine', async (s) => checkEngine(await engine(), s)],
     ['chain', (s) => checkChain(base, s)],
@@ -26,7 +34,27 @@ export function doctor(base: Base, engine: () => Promise<Engine>, signal: AbortS
     ['disk', async () => checkDisk(base)],
     ['records', async () => ({ level: 'ok', detail: `${base.store.sequence} entries, every one checked at start` })],
   ]
-  return examine(checks, signal)
+  const { findings } = await examine(checks, signal)
+  const all = [...findings, ...moneyFindings(base, host)]
+  return { ok: all.every(({ ok }) => ok), findings: all }
+}
+
+/** Every alarm that stands; without any, what is unclaimed. */
+function moneyFindings(base: Base, host: HostSide | undefined): Finding[] {
+  const alarms = base.alarms.list().map(({ level, detail, cure }): Finding => {
+    return { what: 'money', ok: level !== 'error', level, detail, cure }
+  })
+  if (alarms.length > 0 || host === undefined) return alarms
+  const { book, settler } = host
+  const live = [...book.channels.values()].filter(({ channelId }) => settler.pendingOn(channelId) > 0n)
+  const unclaimed = tellPending(book, live, (amount, token) => tellAmount(base, amount, token))
+  return [{ what: 'money', ok: true, level: 'ok', detail: `${unclaimed} is unclaimed, nothing of it in danger` }]
+}
+
+/** An amount with its symbol; of a token that this market does not name, in its smallest unit. */
+export function tellAmount({ tokens }: Pick<Base, 'tokens'>, amount: bigint, token: Hex): string {
+  const info = tokens.find(({ address }) => address === token)
+  return info === undefined ? `${amount} of ${token}` : `${formatDecimal(amount, info.decimals)} ${info.symbol}`
 }
 
 /** All of them at once; one that throws is a finding with its cure. */

@@ -1,8 +1,9 @@
 /** What a host's owner can ask: how it stands, why it gets no work, what a job would cost. */
 import { asTotals, sum } from '../core/ledger.ts'
+import type { ChannelRecord } from '../core/records.ts'
 import { priceFor, total } from '../core/tariff.ts'
 import type { Hex } from '../core/units.ts'
-import type { Earnings, HostApi, HostStatus, HostWhy } from '../role/api.ts'
+import type { AtRisk, Earnings, HostApi, HostStatus, HostWhy } from '../role/api.ts'
 import type { Base } from './base.ts'
 import type { HostSide } from './host-side.ts'
 
@@ -47,6 +48,7 @@ async function status(base: Base, side: HostSide): Promise<HostStatus> {
     engine: { version: side.engineVersion, runtimes: [...side.policy.runtimes] },
     earned: await earnings(base, side),
     atRisk: atRisk(side),
+    alarms: base.alarms.list(),
   }
 }
 
@@ -82,15 +84,27 @@ async function withdrawals({ tables }: Base): Promise<Map<Hex, bigint>> {
   return sums
 }
 
-function atRisk(side: HostSide): HostStatus['atRisk'] {
+function atRisk(side: HostSide): AtRisk[] {
+  const { book, settler, lending } = side
   return tokensOf(side).map((token) => {
-    const channels = [...side.book.channels.values()].filter((c) => c.terms.token === token && c.state !== 'closed')
-    const pending = (closingOnly: boolean) =>
-      channels
-        .filter((c) => !closingOnly || c.closesAt > 0)
-        .reduce((all, c) => all + side.settler.pendingOn(c.channelId), 0n)
-    return { token, unclaimed: pending(false).toString(), closing: pending(true).toString() }
+    const channels = [...book.channels.values()].filter((c) => c.terms.token === token)
+    const live = channels.filter(({ state }) => state !== 'closed')
+    const closing = live.filter(({ closesAt }) => closesAt > 0)
+    const pending = (of: readonly ChannelRecord[]) => sumOver(of, ({ channelId }) => settler.pendingOn(channelId))
+    return {
+      token,
+      unclaimed: pending(live),
+      closing: pending(closing),
+      closesInSeconds: closing.length === 0 ? null : Math.min(...closing.map((c) => settler.secondsLeft(c))),
+      leftBehind: sumOver(live, ({ channelId }) => settler.leftBehindOn(channelId)),
+      unconfirmed: sumOver(live, ({ channelId }) => lending.exposedOn(channelId)),
+      lost: pending(channels.filter(({ state }) => state === 'closed')),
+    }
   })
+}
+
+function sumOver(channels: readonly ChannelRecord[], of: (channel: ChannelRecord) => bigint): string {
+  return channels.reduce((all, channel) => all + of(channel), 0n).toString()
 }
 
 function why(base: Base, { host, policy }: HostSide): HostWhy {

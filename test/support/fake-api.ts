@@ -347,7 +347,20 @@ function host(knobs: Knobs): HostApi {
     images: 1,
     engine: { version: '20.10', runtimes: ['runc'] },
     earned: [{ token: TOKEN, jobs: 3, hostAmount: '24000', developerAmount: '3000', claimed: '24000', withdrawn: '0' }],
-    atRisk: [{ unclaimed: '9000', closing: '0', token: TOKEN }],
+    atRisk: [
+      {
+        token: TOKEN,
+        unclaimed: '9000',
+        closing: '4000',
+        closesInSeconds: 1800,
+        leftBehind: '0',
+        unconfirmed: '0',
+        lost: '0',
+      },
+    ],
+    alarms: [
+      { name: 'claim', level: 'error', detail: 'What is owed could not be claimed', cure: 'send gas', since: 1 },
+    ],
   })
   return {
     status,
@@ -401,6 +414,20 @@ function money(): MoneyApi {
     close: async (id) => ({ ...channel, channel: id, state: 'closing', closesAt: 1_700_000_900_000 }),
     claim: async () => ({ tx: TX, gas: '52000', rows: 1, host: '8000', developer: '1000', token: TOKEN }),
     withdraw: async () => ({ tx: TX, gas: '40000', amount: '8000', to: HOST, token: TOKEN }),
+    recover: async () => ({
+      channels: [
+        {
+          channel: CHANNEL,
+          host: HOST,
+          token: TOKEN,
+          state: 'open' as const,
+          deposit: '1000000',
+          claimed: '0',
+          vouched: '10000',
+          billed: '9000',
+        },
+      ],
+    }),
     vouchers: async () => ({ lines: ['{"version":1}'] }),
     restore: async (lines) => ({
       adopted: lines.length - 1,
