@@ -5,11 +5,15 @@
 import { MecaError } from '../core/errors.ts'
 import { MAX_RUN_SECONDS } from '../core/job.ts'
 import { rank } from '../core/offer.ts'
-import type { Candidate, Experience, Refusal, Wanted } from '../core/offer.ts'
+import type { Candidate, Experience, Offer, Refusal, Wanted } from '../core/offer.ts'
 import type { Resources } from '../core/resources.ts'
+import { costUp } from '../core/tariff.ts'
+import { MAX_AMOUNT } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
-import type { QuoteOptions, RunOptions } from './api.ts'
-import type { SpendingPolicy } from './client-components.ts'
+import type { QuoteOptions } from './api.ts'
+import type { ClientComponents } from './client-components.ts'
+import { capIn } from './currencies.ts'
+import type { Caps } from './currencies.ts'
 import type { Market } from './market.ts'
 import { formatOf } from '../task/format.ts'
 import type { KnownTask } from './tasks.ts'
@@ -20,19 +24,19 @@ export type ChoiceParts = {
   registered(host: Hex, signal: AbortSignal): Promise<boolean>
   defaultMaxSeconds: number
   /** The owner's cap on one job where the caller names none. */
-  defaultMaxPrice: bigint | undefined
+  defaultMaxPrice: Caps | undefined
   /** How long to listen for offers before saying that there are none. */
   offersWaitMs: number
 }
 
 export class Choice {
   readonly #parts: ChoiceParts
-  readonly #spending: SpendingPolicy
+  readonly #c: Pick<ClientComponents, 'spending' | 'currencies'>
   readonly #experience = new Map<Hex, Experience>()
 
-  constructor(parts: ChoiceParts, spending: SpendingPolicy) {
+  constructor(parts: ChoiceParts, c: Pick<ClientComponents, 'spending' | 'currencies'>) {
     this.#parts = parts
-    this.#spending = spending
+    this.#c = c
   }
 
   /** Who can do it, and why the others cannot. */
@@ -44,7 +48,7 @@ export class Choice {
     const wanted = this.#wanted(task, options)
     const heard = await this.#offers(options.host, signal)
     const unregistered: Refusal[] = []
-    const offers = []
+    const offers: Offer[] = []
     for (const { offer } of heard) {
       if (await this.#parts.registered(offer.host, signal)) offers.push(offer)
       else unregistered.push({ host: offer.host, code: 'unregistered', reason: 'is not registered on chain' })
@@ -54,7 +58,8 @@ export class Choice {
       wanted,
       (host) => this.#experience.get(host) ?? { answered: 0, failed: 0 },
     )
-    return { candidates, refusals: [...refusals, ...unregistered] }
+    const told = refusals.map((refusal) => this.#told(refusal, offers, wanted))
+    return { candidates, refusals: [...told, ...unregistered] }
   }
 
   /** One more job that went well, or badly, with this host. */
@@ -66,7 +71,9 @@ export class Choice {
 
   #wanted(task: KnownTask, options: QuoteOptions & { inputBytes: number; resources?: Resources }): Wanted {
     const { manifest } = task
-    const maxPrice = options.maxPrice ?? this.#parts.defaultMaxPrice
+    const { token } = manifest
+    const maxPrice =
+      options.maxPrice ?? capIn(this.#parts.defaultMaxPrice, token, 'client.maxPrice', this.#c.currencies)
     const maxSeconds = options.maxSeconds ?? this.#parts.defaultMaxSeconds
     requireSeconds(maxSeconds)
     return {
@@ -80,10 +87,26 @@ export class Choice {
       inputBytes: options.inputBytes,
       takesFiles: formatOf(manifest.format).kind === 'files',
       needsNetwork: manifest.needsNetwork,
-      closeDelaySeconds: this.#spending.closeDelaySeconds,
+      closeDelaySeconds: this.#c.spending.closeDelaySeconds,
       ...(options.runtime === undefined ? {} : { runtime: options.runtime }),
       ...(maxPrice === undefined ? {} : { maxPrice }),
     }
+  }
+
+  /** With amounts and currencies as people know them. */
+  #told(refusal: Refusal, offers: readonly Offer[], wanted: Wanted): Refusal {
+    const { currencies } = this.#c
+    const tariffs = offers.find(({ host }) => host === refusal.host)?.tariffs ?? []
+    const { token, maxPrice = MAX_AMOUNT } = wanted
+    if (refusal.code === 'token') {
+      const taken = tariffs.map((tariff) => currencies.name(tariff.token)).join(' and ')
+      return { ...refusal, reason: `takes ${taken}, not ${currencies.name(token)}` }
+    }
+    const tariff = tariffs.find((t) => t.token === token)
+    if (refusal.code !== 'price' || tariff === undefined) return refusal
+    const most = costUp(tariff, wanted.resources, wanted.maxSeconds * 1000) + wanted.fee
+    const [cost, cap] = [currencies.show(most, token), currencies.show(maxPrice, token)]
+    return { ...refusal, reason: `costs up to ${cost}, the cap is ${cap}` }
   }
 
   /** A node that has just started hears of the market within a moment, so an empty one is given that moment. */
@@ -98,21 +121,21 @@ export class Choice {
   }
 }
 
-/** Why no host could be had. */
-export function nobody(refusals: readonly Refusal[], options: RunOptions): MecaError {
+/** Why no host could be had; `asked` is the one that was asked for. */
+export function nobody(refusals: readonly Refusal[], asked: Hex | undefined): MecaError {
   const reasons = refusals.map(({ host, reason }) => `${host} ${reason}`).join('; ')
   const onlyPrice = refusals.length > 0 && refusals.every(({ code }) => code === 'price')
   if (onlyPrice)
-    return new MecaError('price_cap', `Every host costs more than the cap ${options.maxPrice}: ${reasons}`, {
+    return new MecaError('price_cap', `Every host costs more than the cap: ${reasons}`.slice(0, 3000), {
       cure: 'raise --max-price',
       details: { refusals },
     })
   if (refusals.length === 0) {
     return new MecaError(
       'no_host',
-      options.host === undefined
+      asked === undefined
         ? 'No host offers anything on this market just now'
-        : `The host ${options.host} offers nothing just now`,
+        : `The host ${asked} offers nothing just now`,
       { cure: 'see meca doctor: are you connected to the market?' },
     )
   }

@@ -11,6 +11,7 @@ import type { Blobs } from '../store/blobs.ts'
 import type { Store } from '../store/store.ts'
 import type { Table } from '../store/tables.ts'
 import type { Book } from './book.ts'
+import type { Caps, Currencies } from './currencies.ts'
 import type { ChainChannel } from './host-components.ts'
 
 /** How to reach a host: its libp2p identity and where it listens. */
@@ -42,15 +43,15 @@ export type ChannelChain = {
   balance(token: Hex, signal: AbortSignal): Promise<bigint>
 }
 
-/** What the owner allows to be spent without asking. Amounts by token in its smallest unit. */
+/** What the owner allows to be spent without asking. */
 export type SpendingPolicy = {
   /** A new channel holds the price of so many jobs like the first one, within the cap. */
   depositJobs: number
-  depositCap: bigint
+  depositCap: Caps
   closeDelaySeconds: number
   /** The most that may be promised in a day, and to one host in all; undefined: no such cap. */
-  perDayCap: bigint | undefined
-  perHostCap: bigint | undefined
+  perDayCap: Caps | undefined
+  perHostCap: Caps | undefined
 }
 
 export type ClientComponents = {
@@ -64,6 +65,7 @@ export type ClientComponents = {
   link: HostLink
   chain: ChannelChain
   spending: SpendingPolicy
+  currencies: Currencies
   /** 32 fresh random bytes. */
   randomSalt(): Hex
   /** What a peer must not make us take. */

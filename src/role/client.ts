@@ -67,8 +67,8 @@ export class Client {
   constructor(c: ClientComponents, parts: ClientParts) {
     this.#c = c
     this.#parts = parts
-    this.#choice = new Choice(parts, c.spending)
-    this.#budget = new Budget(c.spending)
+    this.#choice = new Choice(parts, c)
+    this.#budget = new Budget(c.spending, c.currencies)
   }
 
   /** At start: prices of jobs whose end is not known are still promised. */
@@ -218,7 +218,7 @@ export class Client {
         refusals.push({ host: candidate.offer.host, code: error.code, reason: error.message })
       }
     }
-    throw nobody(refusals, options)
+    throw nobody(refusals, options.host)
   }
 
   /** A job whose end is not known may be running: it must not be sent to another host as well. */
@@ -229,7 +229,7 @@ export class Client {
   /** The caps are asked first: what they forbid must not open a channel. */
   async #runOn(candidate: Candidate, order: Order, refusals: readonly Refusal[]): Promise<RunResult> {
     const { offer, price } = candidate
-    const counted = this.#budget.promise(offer.host, total(price), this.#c.wallNow())
+    const counted = this.#budget.promise(offer.host, price.token, total(price), this.#c.wallNow())
     try {
       const result = await this.#runPaid(candidate, order, refusals)
       counted(BigInt(result.price.host) + BigInt(result.price.developer))

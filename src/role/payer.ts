@@ -13,6 +13,7 @@ import { NATIVE } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
 import { failpoint } from '../failpoint.ts'
 import type { ClientComponents } from './client-components.ts'
+import { capIn } from './currencies.ts'
 
 /** Room on a channel that is promised to a job whose voucher is not signed yet. */
 export type Room = { channel: ChannelRecord; release(): void }
@@ -35,7 +36,7 @@ export class Payer {
       const channel =
         this.#find(host, token, need) ??
         (await this.#grow(host, token, need, signal)) ??
-        (await this.open(host, token, this.#deposit(need), need, signal))
+        (await this.open(host, token, this.#deposit(token, need), need, signal))
       return this.#promise(channel, need)
     })
   }
@@ -125,20 +126,22 @@ export class Payer {
   async #grow(host: Hex, token: Hex, need: bigint, signal: AbortSignal): Promise<ChannelRecord | undefined> {
     const channel = this.#openWith(host, token)[0]
     if (channel === undefined) return undefined
-    const amount = await this.#affordable(token, this.#deposit(need), need, signal)
+    const amount = await this.#affordable(token, this.#deposit(token, need), need, signal)
     await this.#c.chain.topUp(channel.terms, amount, signal)
     return this.#confirmed(channel, signal)
   }
 
-  #deposit(need: bigint): bigint {
-    const { depositJobs, depositCap } = this.#c.spending
-    if (need > depositCap) {
-      throw new MecaError('price_cap', `The job can cost ${need}, the cap on a deposit is ${depositCap}`, {
+  #deposit(token: Hex, need: bigint): bigint {
+    const { spending, currencies } = this.#c
+    const cap = capIn(spending.depositCap, token, 'client.depositCap', currencies) ?? 0n
+    if (need > cap) {
+      const [job, most] = [currencies.show(need, token), currencies.show(cap, token)]
+      throw new MecaError('price_cap', `The job can cost ${job}, the cap on a deposit is ${most}`, {
         cure: 'raise client.depositCap',
       })
     }
-    const wanted = need * BigInt(depositJobs)
-    return wanted > depositCap ? depositCap : wanted
+    const wanted = need * BigInt(spending.depositJobs)
+    return wanted > cap ? cap : wanted
   }
 
   /** The deposit, or what the wallet has where that still pays the job. Gas is left over for leaving again. */
@@ -146,9 +149,10 @@ export class Payer {
     const balance = await this.#c.chain.balance(token, signal)
     const spendable = token === NATIVE ? balance - GAS_RESERVE_WEI : balance
     if (spendable < need) {
+      const show = (some: bigint) => this.#c.currencies.show(some, token)
       throw new MecaError(
         'insufficient_funds',
-        `The wallet ${this.#c.signer.address} has ${balance} of ${token === NATIVE ? 'the native currency' : token}, the job needs ${need}${token === NATIVE ? ' and some gas' : ''}`,
+        `The wallet ${this.#c.signer.address} has ${show(balance)}, the job needs ${show(need)}${token === NATIVE ? ' and some gas' : ''}`,
         {
           cure: `send funds to ${this.#c.signer.address}`,
           details: { balance: balance.toString(), need: need.toString() },

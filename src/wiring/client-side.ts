@@ -1,5 +1,6 @@
 /** Builds the client's story over the rooms, and the questions that people ask about its jobs. */
 import { randomBytes } from 'node:crypto'
+import { openChannel } from '../chain/deposit.ts'
 import { total } from '../core/tariff.ts'
 import { toHex } from '../core/typed.ts'
 import { asMecaError, knownCode } from '../core/errors.ts'
@@ -22,6 +23,7 @@ import type {
 } from '../role/api.ts'
 import { Book } from '../role/book.ts'
 import type { ClientComponents, HostAddress } from '../role/client-components.ts'
+import type { Caps } from '../role/currencies.ts'
 import { toResult } from '../role/client-records.ts'
 import { Client } from '../role/client.ts'
 import { Payer } from '../role/payer.ts'
@@ -56,7 +58,7 @@ export async function openClient(base: Base, closer: Closer): Promise<ClientSide
     providers: (cid) => providersOf(base, cid),
     overheadMs: base.config.limits.fetchTimeoutMs + base.config.limits.startTimeoutMs + QUEUE_MS,
     defaultMaxSeconds: Math.ceil(base.config.limits.runTimeoutMs / 1000),
-    defaultMaxPrice: base.config.client.maxPrice,
+    defaultMaxPrice: capsOf(base, 'client.maxPrice', base.config.client.maxPrice),
     offersWaitMs: OFFERS_WAIT_MS,
     onLog: (id, line) => logs.add(id, line),
   })
@@ -68,7 +70,7 @@ export async function openClient(base: Base, closer: Closer): Promise<ClientSide
 }
 
 export function clientComponents(base: Base, book: Book, logs: Pick<LogKeeper, 'add'>): ClientComponents {
-  const { peer, config, channels, wallet } = base
+  const { peer, config, channels, wallet, currencies } = base
   // A stranger's offer must not send us knocking on doors of our own network.
   const target = (host: HostAddress) => {
     const addresses = host.addresses.filter((address) => peer.mayDial(address))
@@ -87,16 +89,16 @@ export function clientComponents(base: Base, book: Book, logs: Pick<LogKeeper, '
     },
     chain: {
       state: (id, signal) => chainChannel(channels, id, signal),
-      open: async (terms, deposit, signal) => void (await channels.open(wallet, terms, deposit, signal)),
+      open: (terms, deposit, signal) => openChannel(base, terms, deposit, signal),
       topUp: async (terms, amount, signal) => void (await channels.topUp(wallet, terms, amount, signal)),
       balance: (token, signal) => balanceOf(base, token, signal),
     },
     spending: {
       depositJobs: config.client.depositJobs,
-      depositCap: config.client.depositCap,
+      depositCap: currencies.caps('client.depositCap', config.client.depositCap),
       closeDelaySeconds: config.client.closeDelaySeconds,
-      perDayCap: config.client.perDayCap,
-      perHostCap: config.client.perHostCap,
+      perDayCap: capsOf(base, 'client.perDayCap', config.client.perDayCap),
+      perHostCap: capsOf(base, 'client.perHostCap', config.client.perHostCap),
     },
     // Eight bytes are enough among one client's channels; the zeros before them make every claim cheaper.
     randomSalt: () => toHex(Buffer.concat([Buffer.alloc(24), randomBytes(8)])),
@@ -107,6 +109,10 @@ export function clientComponents(base: Base, book: Book, logs: Pick<LogKeeper, '
     },
     wallNow: () => Date.now(),
   }
+}
+
+function capsOf({ currencies }: Base, setting: string, amounts: readonly string[] | undefined): Caps | undefined {
+  return amounts === undefined ? undefined : currencies.caps(setting, amounts)
 }
 
 /** Hosts that say they have the image, then this node itself, which has the package's text at least. */

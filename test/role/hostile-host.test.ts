@@ -411,10 +411,10 @@ describe('a hostile host', { skip }, () => {
 
   test('a cap on spending refuses before a channel is opened, and holds no room back', async () => {
     const { spending } = clientComponents(base, book, { add: () => undefined })
-    client = makeClient({ spending: { ...spending, perHostCap: PRICE } })
+    client = makeClient({ spending: { ...spending, perHostCap: new Map([[NATIVE, PRICE]]) } })
     await run()
     for (let i = 0; i < 3; i++) await failure('price_cap', run())
-    client = makeClient({ spending: { ...spending, perDayCap: 1n } })
+    client = makeClient({ spending: { ...spending, perDayCap: new Map([[NATIVE, 1n]]) } })
     const other = await RawHost.open(base.chain.domain)
     try {
       other.offer(base)

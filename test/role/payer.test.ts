@@ -10,6 +10,7 @@ import { NATIVE } from '../../src/core/units.ts'
 import type { Hex } from '../../src/core/units.ts'
 import { Budget } from '../../src/role/budget.ts'
 import type { ClientComponents } from '../../src/role/client-components.ts'
+import { Currencies } from '../../src/role/currencies.ts'
 import { Payer } from '../../src/role/payer.ts'
 import { failure } from '../support/engine.ts'
 import { openBook, word } from './home.ts'
@@ -18,6 +19,12 @@ const HOST: Hex = `0x${'01'.repeat(20)}`
 const DOMAIN = makeDomain(1, `0x${'cc'.repeat(20)}`)
 const { signal } = new AbortController()
 const TOKEN: Hex = `0x${'0a'.repeat(20)}`
+const OTHER_TOKEN: Hex = `0x${'0b'.repeat(20)}`
+const CURRENCIES = new Currencies([
+  { address: TOKEN, symbol: 'MUSD', decimals: 6 },
+  { address: OTHER_TOKEN, symbol: 'TOK', decimals: 0 },
+  { address: NATIVE, symbol: 'ETH', decimals: 18 },
+])
 
 /** A payer over real records and a chain that is a map. */
 async function makePayer(t: TestContext, spending: Partial<ClientComponents['spending']> = {}, balance = 10_000n) {
@@ -47,12 +54,16 @@ async function makePayer(t: TestContext, spending: Partial<ClientComponents['spe
     },
     spending: {
       depositJobs: 10,
-      depositCap: 1000n,
+      depositCap: new Map([
+        [TOKEN, 1000n],
+        [NATIVE, 1000n],
+      ]),
       closeDelaySeconds: 900,
       perDayCap: undefined,
       perHostCap: undefined,
       ...spending,
     },
+    currencies: CURRENCIES,
     randomSalt: () => word(++salt),
     maxOutputBytes: 1,
     log: pino({ level: 'silent' }),
@@ -90,8 +101,14 @@ test('rooms promised and not used are not promised twice; a full channel is topp
 
 test('the cap, an empty wallet and gas for leaving: each refused with its numbers, nothing opened', async (t) => {
   const { payer, made } = await makePayer(t, {}, 50n)
-  assert.match((await failure('price_cap', payer.room(HOST, TOKEN, 1001n, signal))).message, /1001.*1000/)
-  assert.match((await failure('insufficient_funds', payer.room(HOST, TOKEN, 51n, signal))).message, /has 50 .*needs 51/)
+  assert.match(
+    (await failure('price_cap', payer.room(HOST, TOKEN, 1001n, signal))).message,
+    /can cost 0\.001001 MUSD, the cap on a deposit is 0\.001 MUSD/,
+  )
+  assert.match(
+    (await failure('insufficient_funds', payer.room(HOST, TOKEN, 51n, signal))).message,
+    /has 0\.00005 MUSD, the job needs 0\.000051 MUSD/,
+  )
   assert.match((await failure('insufficient_funds', payer.room(HOST, NATIVE, 10n, signal))).message, /and some gas/)
   assert.equal(made.opened, 0)
   const { channel } = await payer.room(HOST, TOKEN, 40n, signal)
@@ -117,32 +134,47 @@ test('a channel that was retired pays nothing any more', async (t) => {
   assert.equal(made.opened, 2)
 })
 
-test('the caps of a day and of a host hold whatever is promised and billed, in any order', () => {
+test('a cap that does not name a currency allows nothing in it', async (t) => {
+  const { payer, made } = await makePayer(t)
+  await assert.rejects(payer.room(HOST, OTHER_TOKEN, 10n, signal), {
+    code: 'price_cap',
+    message: /says nothing of TOK/,
+  })
+  assert.equal(made.opened, 0)
+  const budget = new Budget({ perDayCap: new Map([[TOKEN, 100n]]), perHostCap: undefined }, CURRENCIES)
+  budget.promise(HOST, TOKEN, 100n, 0)
+  assert.throws(() => budget.promise(HOST, OTHER_TOKEN, 1n, 0), /client\.perDayCap says nothing of TOK/)
+})
+
+test('the caps of a day and of a host hold in each currency whatever is promised and billed, in any order', () => {
   const job = fc.record({
     host: fc.constantFrom(HOST, TOKEN),
+    token: fc.constantFrom(TOKEN, OTHER_TOKEN),
     price: fc.bigInt({ min: 1n, max: 60n }),
     bill: fc.nat(100),
     hours: fc.nat(10),
   })
   fc.assert(
     fc.property(fc.array(job, { maxLength: 60 }), (jobs) => {
-      const budget = new Budget({ perDayCap: 100n, perHostCap: 250n })
-      const spent = { day: 0, today: 0n, by: new Map<Hex, bigint>() }
+      const caps = (amount: bigint) => new Map([TOKEN, OTHER_TOKEN].map((token) => [token, amount]))
+      const budget = new Budget({ perDayCap: caps(100n), perHostCap: caps(250n) }, CURRENCIES)
+      const spent = { day: 0, today: new Map<Hex, bigint>(), by: new Map<string, bigint>() }
       let now = 0
-      for (const { host, price, bill, hours } of jobs) {
+      for (const { host, token, price, bill, hours } of jobs) {
         now += hours * 3_600_000
         const day = Math.floor(now / 86_400_000)
-        if (day !== spent.day) Object.assign(spent, { day, today: 0n })
-        const fits = spent.today + price <= 100n && (spent.by.get(host) ?? 0n) + price <= 250n
-        const promise = () => budget.promise(host, price, now)
+        if (day !== spent.day) Object.assign(spent, { day, today: new Map() })
+        const [today, by] = [spent.today.get(token) ?? 0n, spent.by.get(host + token) ?? 0n]
+        const fits = today + price <= 100n && by + price <= 250n
+        const promise = () => budget.promise(host, token, price, now)
         if (!fits) {
           assert.throws(promise, /The cap for one/)
           continue
         }
         const billed = (price * BigInt(bill)) / 100n
         promise()(billed)
-        spent.today += billed
-        spent.by.set(host, (spent.by.get(host) ?? 0n) + billed)
+        spent.today.set(token, today + billed)
+        spent.by.set(host + token, by + billed)
       }
     }),
   )
