@@ -38,6 +38,8 @@ export type HostLink = {
 /** The transactions of a client. Each resolves when it has its confirmations. */
 export type ChannelChain = {
   state(channelId: Hex, signal: AbortSignal): Promise<ChainChannel>
+  /** Brings what was begun and interrupted to its end, so that nothing is sent anew that is still on its way. */
+  settle(signal: AbortSignal): Promise<void>
   open(terms: ChannelTerms, deposit: bigint, signal: AbortSignal): Promise<void>
   topUp(terms: ChannelTerms, amount: bigint, signal: AbortSignal): Promise<void>
   balance(token: Hex, signal: AbortSignal): Promise<bigint>

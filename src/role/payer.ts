@@ -2,6 +2,8 @@
  * Where a client's money is locked: finds, opens or tops up the channel that can pay for a job. A channel opens by
  * itself at the first job with a host, with the price of some more jobs like it, never over the owner's cap.
  *
+ * However often an opening fails in between, and whatever an endpoint says of it, it is one channel with one deposit.
+ *
  * The bound: what can be lost to one host is what its channel's vouchers say beyond what was billed; the rest of the
  * deposit comes back after the close delay, whatever the host does.
  */
@@ -23,16 +25,27 @@ export class Payer {
   readonly #promised = new Map<Hex, bigint>()
   /** One opening or top-up at a time per host and token, so that eight first jobs open one channel. */
   readonly #turns = new Map<string, Promise<unknown>>()
+  /** Channels whose opening this process is waiting for. */
+  readonly #opening = new Set<Hex>()
+
+  #recovery: Promise<unknown> | undefined
 
   constructor(c: ClientComponents) {
     this.#c = c
   }
 
+  /** Nothing is paid before this has ended: it may bring the channel that is wanted. */
+  waitFor(recovery: Promise<unknown>): void {
+    this.#recovery = recovery.finally(() => (this.#recovery = undefined))
+  }
+
   /** Throws `insufficient_funds` or `price_cap`; `chain_unreachable` where a transaction cannot be made. */
-  room(host: Hex, token: Hex, need: bigint, signal: AbortSignal): Promise<Room> {
+  async room(host: Hex, token: Hex, need: bigint, signal: AbortSignal): Promise<Room> {
+    if (this.#recovery !== undefined) await this.#recovery
     const ready = this.#find(host, token, need)
-    if (ready !== undefined) return Promise.resolve(this.#promise(ready, need))
+    if (ready !== undefined) return this.#promise(ready, need)
     return this.#inTurn(`${host}/${token}`, async () => {
+      await this.#settle(host, token, signal)
       const channel =
         this.#find(host, token, need) ??
         (await this.#grow(host, token, need, signal)) ??
@@ -52,6 +65,7 @@ export class Payer {
       token,
       closeDelaySeconds: spending.closeDelaySeconds,
       salt: this.#c.randomSalt(),
+      ...this.#begun(host, token)?.terms,
     }
     const channelId = channelIdOf(domain, terms)
     const opening: ChannelRecord = {
@@ -66,9 +80,35 @@ export class Payer {
     }
     await this.#write('opening', opening)
     failpoint('client.channel-intent')
-    await chain.open(terms, amount, signal)
-    failpoint('client.channel-opened')
-    return this.#confirmed(opening, signal)
+    this.#opening.add(channelId)
+    const failure = await chain.open(terms, amount, signal).then(
+      () => failpoint('client.channel-opened'),
+      (error: unknown) => error,
+    )
+    this.#opening.delete(channelId)
+    const channel = await this.#confirmed(opening, signal).catch((error: unknown) => {
+      throw failure ?? error
+    })
+    if (channel.state === 'opening') throw failure ?? notThere(channelId)
+    return channel
+  }
+
+  /** Before money is locked anew: what was begun comes to its end, and what is there is known. */
+  async #settle(host: Hex, token: Hex, signal: AbortSignal): Promise<void> {
+    await this.#c.chain.settle(signal)
+    for (const channel of this.#c.book.channels.values()) {
+      const { terms, state, channelId } = channel
+      if (terms.host !== host || terms.token !== token || this.#opening.has(channelId)) continue
+      if (state === 'opening' || state === 'open') await this.#confirmed(channel, signal)
+    }
+  }
+
+  /** An opening that did not come to its end. Sent again it is the same channel, and the contract opens none twice. */
+  #begun(host: Hex, token: Hex): ChannelRecord | undefined {
+    return [...this.#c.book.channels.values()].find(
+      ({ state, terms, channelId }) =>
+        state === 'opening' && terms.host === host && terms.token === token && !this.#opening.has(channelId),
+    )
   }
 
   /** At start: a channel whose opening was interrupted is what the chain says it is. */
@@ -89,16 +129,18 @@ export class Payer {
     return this.#confirmed(channel, signal)
   }
 
-  async #confirmed(channel: ChannelRecord, signal: AbortSignal): Promise<ChannelRecord> {
-    const state = await this.#c.chain.state(channel.channelId, signal)
-    const known = state.deposit > 0n || state.closed
+  async #confirmed(known: ChannelRecord, signal: AbortSignal): Promise<ChannelRecord> {
+    const state = await this.#c.chain.state(known.channelId, signal)
+    // Read anew: it may have been retired meanwhile.
+    const channel = this.#c.book.channels.get(known.channelId) ?? known
+    const isThere = state.deposit > 0n || state.closed
     const next: ChannelRecord = {
       ...channel,
       state: state.closed
         ? 'closed'
         : state.closesAt > 0 || channel.state === 'closing'
           ? 'closing'
-          : known
+          : isThere
             ? 'open'
             : 'opening',
       deposit: state.deposit,
@@ -187,6 +229,12 @@ export class Payer {
     this.#c.book.stageChannel(channel)
     return this.#c.book.commit(kind, { channels: [channel] })
   }
+}
+
+function notThere(channelId: Hex): MecaError {
+  return new MecaError('chain_unreachable', `The chain shows no deposit on channel ${channelId}, which was opened`, {
+    cure: 'Try again: it is the same channel, so nothing is locked twice; if it stays so, use another RPC endpoint.',
+  })
 }
 
 /** Enough for opening, topping up and closing at 100 gwei. */

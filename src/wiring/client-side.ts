@@ -27,14 +27,16 @@ import type { Caps } from '../role/currencies.ts'
 import { toResult } from '../role/client-records.ts'
 import { Client } from '../role/client.ts'
 import { Payer } from '../role/payer.ts'
+import type { Recovery } from '../role/recover.ts'
 import type { KnownTask } from '../role/tasks.ts'
 import { balanceOf, chainChannel } from './base.ts'
 import type { Base, Closer } from './base.ts'
 import { LogKeeper } from './logs.ts'
 import { meetHosts } from './meet.ts'
+import { makeRecovery, recoverWhereEmpty } from './recover-side.ts'
 import { registeredCheck } from './registered.ts'
 
-export type ClientSide = { book: Book; payer: Payer; client: Client; api: ClientApi }
+export type ClientSide = { book: Book; payer: Payer; client: Client; recovery: Recovery; api: ClientApi }
 
 /** Gas of opening a channel, for estimates; measured by the contracts' gas snapshot. */
 const OPEN_GAS = 75_000n
@@ -66,7 +68,9 @@ export async function openClient(base: Base, closer: Closer): Promise<ClientSide
   await payer.recover(base.signal)
   closer.add(() => client.close())
   meetHosts(base, closer)
-  return { book, payer, client, api: clientApi(base, client, book, logs) }
+  const recovery = makeRecovery(base, book, client)
+  recoverWhereEmpty(base, book, payer, recovery)
+  return { book, payer, client, recovery, api: clientApi(base, client, book, logs) }
 }
 
 export function clientComponents(base: Base, book: Book, logs: Pick<LogKeeper, 'add'>): ClientComponents {
@@ -89,6 +93,7 @@ export function clientComponents(base: Base, book: Book, logs: Pick<LogKeeper, '
     },
     chain: {
       state: (id, signal) => chainChannel(channels, id, signal),
+      settle: async (signal) => void (await wallet.recover(signal)),
       open: (terms, deposit, signal) => openChannel(base, terms, deposit, signal),
       topUp: async (terms, amount, signal) => void (await channels.topUp(wallet, terms, amount, signal)),
       balance: (token, signal) => balanceOf(base, token, signal),

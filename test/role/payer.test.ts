@@ -49,6 +49,7 @@ async function makePayer(t: TestContext, spending: Partial<ClientComponents['spe
     chain: {
       state: (id) => Promise.resolve({ deposit: deposits.get(id) ?? 0n, claimed: 0n, closesAt: 0, closed: false }),
       open: (terms, amount) => pay(channelIdOf(DOMAIN, terms), amount).then(() => void made.opened++),
+      settle: () => Promise.resolve(),
       topUp: (terms, amount) => pay(channelIdOf(DOMAIN, terms), amount).then(() => void made.toppedUp++),
       balance: () => Promise.resolve(made.balance),
     },
