@@ -53,10 +53,10 @@ export class Load {
   }
 
   /** One job to its end; rejects where it has none. */
-  async one(kind: Kind): Promise<RunResult | undefined> {
+  async one(kind: Kind, ofTask?: string): Promise<RunResult | undefined> {
     const id = `job-${++this.#next}`
     const { steady, brittle } = this.#market.tasks
-    const task = kind === 'fail' || this.#next % 4 === 0 ? brittle : steady
+    const task = ofTask ?? (kind === 'fail' || this.#next % 4 === 0 ? brittle : steady)
     const input = Buffer.from(`${kind} ${id} ${kind === 'upload' ? 'y'.repeat(100_000) : ''}`)
     this.#inputs.set(id, { task, input })
     const { address: client } = this.#market.client.member

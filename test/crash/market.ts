@@ -13,6 +13,7 @@ import Docker from 'dockerode'
 import { ensureBase } from '../../scripts/bases.ts'
 import { connect as connectChain } from '../../src/chain/chain.ts'
 import type { Deployment } from '../../src/chain/chain.ts'
+import { Rpc } from '../../src/chain/rpc.ts'
 import { findDaemon } from '../../src/cli/daemon-file.ts'
 import { inheritedEnvironment } from '../../src/config.ts'
 import { MecaError } from '../../src/core/errors.ts'
@@ -47,12 +48,21 @@ case "$body" in large*) head -c 200000 /dev/zero | tr '\\000' x ;; esac
 /** Claims come at once and all the time, so that crashes fall into them. */
 const EAGER = { MECA_HOST_CLAIM_THRESHOLD: '1' }
 
-export type Seat = { role: 'host' | 'node'; member: Member; pid: number; child: ChildProcess | undefined }
+export type Seat = {
+  role: 'host' | 'node'
+  member: Member
+  pid: number
+  /** Absent while it is the devnet's own process. */
+  child: ChildProcess | undefined
+  /** The end of what it said on stderr. */
+  complaint: () => string
+}
 
 export class CrashMarket {
   readonly #devnet: Devnet
   readonly #signal: AbortSignal
   readonly #remotes = new Map<string, RemoteNode>()
+  readonly endedByThemselves: string[] = []
   readonly client: Seat
   readonly hosts: Seat[]
   readonly developer: Seat
@@ -76,7 +86,7 @@ export class CrashMarket {
       const seats = await Promise.all(
         members.map(async (member): Promise<Seat> => {
           const role = devnet.hosts.includes(member) ? 'host' : 'node'
-          return { role, member, pid: await pidOf(member), child: undefined }
+          return { role, member, pid: await pidOf(member), child: undefined, complaint: () => '' }
         }),
       )
       const market = new CrashMarket(devnet, seats, { steady: '', brittle: '' }, signal)
@@ -111,14 +121,48 @@ export class CrashMarket {
     return remote.api
   }
 
+  /** The first host, where one is enough. */
+  get host(): Seat {
+    const [host] = this.hosts
+    assert.ok(host)
+    return host
+  }
+
+  /** Notes a process that had ended by itself, which none may. */
   async kill(seat: Seat): Promise<void> {
-    process.kill(seat.pid, 'SIGKILL')
+    try {
+      process.kill(seat.pid, 'SIGKILL')
+    } catch {
+      this.endedByThemselves.push(`the ${seat.role} in ${seat.member.home}: ${seat.complaint()}`)
+    }
     await untilGone(seat.pid)
+  }
+
+  /** As its owner ends it. */
+  async terminate(seat: Seat): Promise<void> {
+    try {
+      process.kill(seat.pid, 'SIGTERM')
+    } catch {
+      return // it has ended
+    }
+    await untilGone(seat.pid)
+  }
+
+  async until(what: string, check: () => Promise<boolean>): Promise<void> {
+    await eventually(what, check)
+  }
+
+  /** Moves the chain's clock, so that a close that nobody agreed to can be finished. */
+  async later(seconds: number): Promise<void> {
+    const rpc = new Rpc(this.#devnet.rpc)
+    await rpc.request('evm_increaseTime', [seconds], this.#signal)
+    await rpc.request('evm_mine', [], this.#signal)
   }
 
   /** Resolves when it is ready, or has ended at a failpoint before that. */
   async start(seat: Seat, env: Record<string, string> = {}): Promise<'ready' | 'killed'> {
     const { role, member } = seat
+    let complaint = ''
     const child = spawn(process.execPath, [MAIN, role, 'start', '--home', member.home, '--json', '--while-stdin'], {
       stdio: ['pipe', 'pipe', 'pipe'],
       cwd: member.home,
@@ -126,7 +170,7 @@ export class CrashMarket {
     })
     seat.child = child
     seat.pid = child.pid ?? 0
-    let complaint = ''
+    seat.complaint = () => complaint
     child.stderr.on('data', (chunk: Buffer) => (complaint = (complaint + chunk.toString()).slice(-2000)))
     const line = once(createInterface({ input: child.stdout }), 'line').then(() => 'ready' as const)
     const exit = once(child, 'exit').then(() => 'ended' as const)
@@ -138,13 +182,9 @@ export class CrashMarket {
     return 'ready'
   }
 
-  isUp(seat: Seat): boolean {
-    return seat.child === undefined || (seat.child.exitCode === null && seat.child.signalCode === null)
-  }
-
   /** Ends every node as its owner would. */
   async stop(): Promise<void> {
-    await Promise.all(this.seats.map((seat) => this.#end(seat)))
+    await Promise.all(this.seats.map((seat) => this.terminate(seat)))
   }
 
   /** Everything that the nodes wrote and the chain did; the nodes must have ended. */
@@ -176,16 +216,6 @@ export class CrashMarket {
     for (const remote of this.#remotes.values()) remote.close()
     await this.stop()
     await this.#devnet.close()
-  }
-
-  async #end(seat: Seat): Promise<void> {
-    if (!this.isUp(seat)) return
-    try {
-      process.kill(seat.pid, 'SIGTERM')
-    } catch {
-      return // it has ended
-    }
-    await untilGone(seat.pid)
   }
 
   async #labelled(): Promise<string[]> {

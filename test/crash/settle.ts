@@ -5,6 +5,9 @@ import { eventually } from '../role/stage.ts'
 import type { Load } from './load.ts'
 import type { CrashMarket } from './market.ts'
 
+/** The devnet's closing delay and a little more. */
+const CLOSE_DELAY_SECONDS = 1_000
+
 /** Also things that are no rule of the history: what is left in the engine. */
 export type Verdict = { findings: string[]; jobs: number; ended: Record<string, number>; records: number }
 
@@ -13,6 +16,9 @@ export async function settleAndJudge(market: CrashMarket, load: Load): Promise<V
   const { signal } = new AbortController()
   await load.look()
   for (const host of market.hosts) await collect(await market.api(host), signal)
+  await closeAll(await market.api(market.client), signal)
+  // Where a word was given and lost, the close takes its delay.
+  await market.later(CLOSE_DELAY_SECONDS)
   await closeAll(await market.api(market.client), signal)
   for (const seat of market.seats) {
     const { money } = await market.api(seat)
@@ -25,6 +31,7 @@ export async function settleAndJudge(market: CrashMarket, load: Load): Promise<V
   return {
     findings: [
       ...checkHistory(history).map(({ rule, about, what }) => `${rule}: ${about} ${what}`),
+      ...market.endedByThemselves.map((name) => `ended by itself: ${name}`),
       ...left.map((name) => `left behind: ${name}`),
       // Nothing in these runs is a reason to refuse for good: whatever was killed comes back.
       ...history.refused.map(({ job, code }) => `given up: ${job}: ${code}`),
