@@ -20,6 +20,11 @@ export function addChannel(channel: Command, act: Act): void {
   examples(open, [['meca channel open 0xhost… 0.01', 'enough for many small jobs']])
   const list = channel.command('list').description('all of them, on both sides').action(act(listChannels))
   examples(list, [['meca channel list', 'what is locked, signed away, billed and collected']])
+  const recover = channel
+    .command('recover')
+    .description('after a lost disk: find this key’s channels on chain and ask their hosts what was signed on them')
+    .action(act(recoverChannels))
+  examples(recover, [['meca channel recover', 'with the same key; a node with empty records does it at its start']])
   const close = channel
     .command('close <channel>')
     .description('get the rest back: at once where the host agrees, else after the delay (call it again then)')
@@ -71,6 +76,27 @@ function showChannel({ output }: Context, c: ChannelSummary, tokens: TokenInfo[]
         ? ['came back', shown((BigInt(c.deposit) - BigInt(c.claimed)).toString())]
         : ['refundable', shown(c.refundable)],
     ]),
+  })
+}
+
+function recoverChannels(context: Context): Promise<number> {
+  return context.withApi(async (api) => {
+    const [report, tokens] = [await api.money.recover(context.signal), await tokensOf(api)]
+    const rows = report.channels.map((c) => [
+      c.channel,
+      c.host,
+      c.state,
+      ...[c.deposit, c.billed, c.claimed].map((amount) => money(amount, c.token, tokens)),
+      c.problem === undefined ? 'known to its host' : `${c.problem.code}: ${c.problem.reason}`,
+    ])
+    const head = ['CHANNEL', 'WITH', 'STATE', 'DEPOSIT', 'BILLED', 'CLAIMED', 'ITS HOST SAYS']
+    context.output.result({
+      json: report,
+      id: report.channels.map(({ channel }) => channel).join('\n'),
+      text: rows.length === 0 ? '' : table(head, rows),
+    })
+    if (rows.length === 0) context.output.say('the chain knows no channel of this key that is not in the records')
+    return report.channels.some(({ problem }) => problem !== undefined) ? 6 : 0
   })
 }
 

@@ -64,7 +64,7 @@ async function restore(context: Context, api: NodeApi, path: string, highest: bo
 
 /** A last line without its end is what a crash leaves; it is no finding, and its voucher was never acted upon. */
 async function* partsOf(path: string): AsyncGenerator<string[]> {
-  let part: string[] = []
+  const part: string[] = []
   let count = 0
   const isWhole = await endsWhole(path)
   const lines = createInterface({ input: createReadStream(path, 'utf8'), crlfDelay: Infinity })

@@ -126,6 +126,7 @@ function moneyOver(ask: Asker): MoneyApi {
     claim: (options, signal) => ask(CALLS.claim, options, signal),
     withdraw: (options, signal) => ask(CALLS.withdraw, options, signal),
     reconcile: (signal) => ask(CALLS.reconcile, {}, signal),
+    recover: (signal) => ask(CALLS.recoverChannels, {}, signal),
     vouchers: () => ask(CALLS.vouchers, {}),
     restore: (lines, options, signal) => ask(CALLS.restoreVouchers, { lines: [...lines], ...options }, signal),
   }

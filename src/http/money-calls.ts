@@ -59,6 +59,14 @@ export const moneyCalls = {
     answer: money.withdrawReport,
     run: (api, options, { signal }) => api.money.withdraw(options, signal),
   }),
+  recoverChannels: call({
+    id: 'recoverChannels',
+    method: 'POST',
+    path: '/v1/channels/recover',
+    summary: 'Finds channels of this address on chain that its records lack, and asks their hosts what was signed',
+    answer: money.recoverReport,
+    run: (api, _args, { signal }) => api.money.recover(signal),
+  }),
   vouchers: call({
     id: 'vouchers',
     method: 'GET',

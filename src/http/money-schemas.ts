@@ -19,6 +19,7 @@ export const restoreRequest = z.strictObject({
 export const walletInfo = z.object({ address, balances }).meta({ id: 'WalletInfo' })
 
 const sums = z.object({ jobs: count, host: money, developer: money }).meta({ id: 'Sums' })
+const state = z.enum(['opening', 'open', 'closing', 'closed'])
 export const channelSummary = z
   .object({
     channel: hash,
@@ -26,7 +27,7 @@ export const channelSummary = z
     client: address,
     host: address,
     token: address,
-    state: z.enum(['opening', 'open', 'closing', 'closed']),
+    state,
     closesAt: milliseconds.exactOptional(),
     deposit: money,
     vouched: money,
@@ -68,3 +69,17 @@ const restored = z.object({
 export const restoreReport = z
   .object({ adopted: count, known: count, collected: count, refused: count, rows: z.array(restored) })
   .meta({ id: 'RestoreReport' })
+
+const problem = z.object({ code: errorCode, reason: z.string() })
+const recovered = z.object({
+  channel: hash,
+  host: address,
+  token: address,
+  state,
+  deposit: money,
+  claimed: money,
+  vouched: money,
+  billed: money,
+  problem: problem.exactOptional(),
+})
+export const recoverReport = z.object({ channels: z.array(recovered) }).meta({ id: 'RecoverReport' })

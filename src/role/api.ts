@@ -46,7 +46,7 @@ export type Progress =
 export type OnProgress = (progress: Progress) => void
 
 export type DeveloperApi = {
-  check(dir: string, options: { format?: string }): Promise<CheckReport>
+  check(dir: string, options: { format?: string; image?: string }): Promise<CheckReport>
   /** Builds the image and runs the example (or `input`) with the host's own limits and walls. */
   test(dir: string, options: TestOptions, onProgress: OnProgress, signal: AbortSignal): Promise<TestReport>
   publish(dir: string, options: PublishOptions, onProgress: OnProgress, signal: AbortSignal): Promise<Published>
@@ -58,7 +58,7 @@ export type DeveloperApi = {
 }
 
 export type CheckReport = { dir: string; format: string; ok: boolean; findings: Finding[] }
-export type TestOptions = { format?: string; buildArgs?: Readonly<Record<string, string>>; input?: Uint8Array }
+export type TestOptions = { format?: string; image?: string; buildArgs?: Readonly<Record<string, string>>; input?: Uint8Array }
 export type TestReport = {
   dir: string
   format: string
@@ -70,7 +70,14 @@ export type TestReport = {
   startMs: number
   runMs: number
   httpStatus?: number
-  output: Output
+  /** Of an http task. */
+  output?: Output
+  /** Of a files task. */
+  exitCode?: number
+  outputs?: { path: string; bytes: number }[]
+  warnings?: string[]
+  /** Why it is not ok, in words. */
+  problem?: string
   /** Whether the output is the example's; absent where another input was given. */
   sameAsExample?: boolean
   expected?: Output
@@ -83,6 +90,8 @@ export type PublishOptions = {
   name?: string
   version?: string
   format?: string
+  /** An archive or an image of the engine, instead of what the folder would give. */
+  image?: string
   payee?: Hex
   determinism?: 'exact' | 'none'
   buildArgs?: Readonly<Record<string, string>>

@@ -23,6 +23,8 @@ export type Pending = {
   resent?: boolean
   /** Its price was freed already: the host had refused it. */
   freed?: boolean
+  /** From before this client lost its records, when it was vouched for; `ended` until the host says that it still runs. */
+  lost?: 'ended' | 'running'
   onEvent: (event: Event) => void
   resolve(delivered: Delivered): void
   reject(error: unknown): void

@@ -20,6 +20,9 @@ import type { KnownTask } from './tasks.ts'
 /** Younger than this, a channel was opened for the job that is sent over it. */
 const NEW_CHANNEL_MS = 5_000
 
+/** How long a job may run on whose price is not known any more. */
+const LOST_SECONDS = 86_400
+
 /** An input whose hash is known, since a job is named by it too. */
 export type OpenInput = { hash: Hex; bytes: number; input: Input }
 
@@ -33,6 +36,25 @@ export async function openInput(input: RunInput, signal: AbortSignal): Promise<O
   }
   const read = (offset: number): AsyncIterable<Uint8Array> => createReadStream(input.file, { start: offset })
   return { hash: toHex(hash.digest()), bytes, input: { lengthBytes: bytes, read } }
+}
+
+/** A job that this client may have sent before it lost its records; what it could cost is not known any more. */
+export function lostJob(id: string, task: KnownTask, source: OpenInput, channel: ChannelRecord): ClientJob {
+  const { host, token } = channel.terms
+  return {
+    id,
+    cid: task.cid,
+    taskId: task.taskId,
+    name: `${task.manifest.name}@${task.manifest.version}`,
+    inputHash: source.hash,
+    inputBytes: source.bytes,
+    host,
+    channelId: channel.channelId,
+    price: { token, hostAmount: 0n, developerAmount: 0n, maxSeconds: LOST_SECONDS },
+    state: 'sent',
+    createdAt: channel.recoveredAt ?? channel.createdAt,
+    refusals: [],
+  }
 }
 
 export function newJob(

@@ -3,9 +3,12 @@
  * is booked, and the result is on disk before its host hears that it need not keep it.
  */
 import { MecaError } from '../core/errors.ts'
+import { covers } from '../core/ledger.ts'
 import { billOf, receiptChecker, STATUS } from '../core/receipt.ts'
 import type { ChannelRecord, ClientJob } from '../core/records.ts'
+import type { Price } from '../core/tariff.ts'
 import { keccakText } from '../core/typed.ts'
+import type { Receipt } from '../core/typed.ts'
 import type { Hex } from '../core/units.ts'
 import { failpoint } from '../failpoint.ts'
 import type { LiveRow } from './book.ts'
@@ -64,15 +67,20 @@ export class ClientResults {
   }
 
   /** Throws `not_verified`. The row is staged with the bill. */
-  accept(
-    { job, freed }: Pending,
-    result: JobResult,
-    output: Uint8Array | undefined,
-    rows: Map<Hex, LiveRow>,
-  ): Accepted {
+  accept(pending: Pending, result: JobResult, output: Uint8Array | undefined, rows: Map<Hex, LiveRow>): Accepted {
+    const { freed, lost } = pending
+    const { receipt } = result.signed
+    // Its price went with the records; what was vouched for bounds its bill.
+    const job = lost === undefined ? pending.job : { ...pending.job, price: priceIn(pending.job, receipt) }
     this.#verify(job, result, output)
-    const settled = this.#rows.bill(job, billOf(result.signed.receipt, job.price), freed === true)
-    rows.set(settled.taskId, settled)
+    const bill = billOf(receipt, job.price)
+    // What ended before the records were lost is in the bill that its host told.
+    if (lost !== 'ended') {
+      const settled = this.#rows.bill(job, bill, freed === true || lost === 'running')
+      if (!covers(settled.vouched, settled.billed))
+        throw new MecaError('not_verified', `The host billed job ${job.id} over what was vouched for`)
+      rows.set(settled.taskId, settled)
+    }
     return {
       job: { ...job, state: 'done', endedAt: this.#c.wallNow(), signed: result.signed, outcome: result.outcome },
       output,
@@ -140,4 +148,8 @@ export class ClientResults {
     })
     failpoint('client.result-written')
   }
+}
+
+function priceIn({ price }: ClientJob, { hostAmount, developerAmount }: Receipt): Price {
+  return { ...price, hostAmount, developerAmount }
 }

@@ -29,6 +29,9 @@ import type { ClientComponents } from './client-components.ts'
 /** A host says more rows than this in several messages, and what it lost is known only when all have come. */
 const WELCOME_ROWS = 400
 
+/** What the chain paid was signed for, but the signature is not here. */
+const UNSIGNED: Hex = `0x${'00'.repeat(65)}`
+
 export class ClientRows {
   readonly #c: ClientComponents
   readonly #channelId: Hex
@@ -55,7 +58,7 @@ export class ClientRows {
       const prices = jobs.map(({ price }) => price)
       const vouched = nextVoucher(before, prices)
       const reserved = prices.map(asTotals).reduce(plus, before.reserved)
-      const isFresh = !equal(vouched, before.vouched)
+      const isFresh = !equal(vouched, before.vouched) || before.vouchedSignature === UNSIGNED
       this.#requireDeposit(before, vouched)
       const row = {
         ...before,
@@ -77,7 +80,7 @@ export class ClientRows {
         taskId,
         cid,
         ...emptyRow(),
-        vouchedSignature: `0x${'00'.repeat(65)}`,
+        vouchedSignature: UNSIGNED,
         claimed: ZERO,
       }
     )
@@ -134,7 +137,10 @@ export class ClientRows {
   lostByHost(): LiveRow[] {
     if (!this.#heardAll) return []
     const rows = this.#c.book.rowsOf(this.#channelId)
-    return rows.filter((row) => sum(row.vouched) > 0n && !covers(this.#hostHas.get(row.taskId) ?? ZERO, row.vouched))
+    return rows.filter(
+      ({ taskId, vouched, vouchedSignature }) =>
+        vouchedSignature !== UNSIGNED && sum(vouched) > 0n && !covers(this.#hostHas.get(taskId) ?? ZERO, vouched),
+    )
   }
 
   /** A client that lost its records takes from the host what it signed itself, and nothing else. */
@@ -142,18 +148,21 @@ export class ClientRows {
     const restored: LiveRow[] = []
     for (const row of rows) {
       this.#hostHas.set(row.taskId, row.vouched)
-      if (this.#c.book.row(this.#channelId, row.taskId) !== undefined) continue
+      const mine = this.#c.book.row(this.#channelId, row.taskId)
+      if (mine !== undefined && (covers(mine.vouched, row.vouched) || !covers(row.vouched, mine.vouched))) continue
       const digest = voucherDigest(this.#c.domain, { channelId: this.#channelId, taskId: row.taskId, ...row.vouched })
       if (recover(digest, row.signature) !== this.#c.signer.address) continue
       restored.push({
         channelId: this.#channelId,
         taskId: row.taskId,
         cid: cidOf(row.taskId),
-        vouched: row.vouched,
-        vouchedSignature: row.signature,
-        billed: row.billed,
         reserved: ZERO,
         claimed: ZERO,
+        ...mine,
+        vouched: row.vouched,
+        vouchedSignature: row.signature,
+        // More than was told here before, and what the chain paid, was billed in any case.
+        billed: mine === undefined || covers(row.billed, mine.billed) ? row.billed : mine.billed,
       })
     }
     for (const row of restored) this.#c.book.stageRow(row)

@@ -77,13 +77,18 @@ export class ClientSession {
     })
   }
 
-  /** Asks for a job that was sent before. */
-  async attach(job: ClientJob, onEvent: (event: Event) => void): Promise<Delivered> {
+  /** Resolves when the host has welcomed this client and said what was signed for it. */
+  async greet(): Promise<void> {
+    await this.#line.connected()
+  }
+
+  /** Asks for a job that was sent before; `isLost`: perhaps, and before this client lost its records. */
+  async attach(job: ClientJob, onEvent: (event: Event) => void, isLost = false): Promise<Delivered> {
     const stream = await this.#line.connected()
     const done = this.#results.done(job.id)
     if (done !== undefined) return done
     return new Promise((resolve, reject) => {
-      this.#pending.set(job.id, { job, onEvent, resolve, reject })
+      this.#pending.set(job.id, { job, onEvent, resolve, reject, ...(isLost ? { lost: 'ended' } : {}) })
       this.#line.send(stream, FRAME.attach, { channelId: this.channelId, ids: [job.id] })
     })
   }
@@ -228,6 +233,7 @@ export class ClientSession {
     const { id, phase, at, progress, logs } = event
     const told = { phase, at, ...(progress === undefined ? {} : { progress }), ...(logs === undefined ? {} : { logs }) }
     const pending = this.#pending.get(id)
+    if (pending?.lost !== undefined) pending.lost = 'running'
     if (pending !== undefined) pending.onEvent(told)
     else for (const line of logs ?? []) this.#c.onLateLog(this.channelId, id, line)
   }
@@ -248,6 +254,7 @@ export class ClientSession {
       return
     }
     this.#pending.delete(id)
+    if (pending.lost !== undefined) return pending.reject(error)
     const job: ClientJob = { ...pending.job, state: 'refused', endedAt: this.#c.wallNow(), problem }
     const freed = this.#rows.free(job)
     await this.#c.book.commit('refused', { rows: [freed], also: [this.#c.tables.clientJobs.put(id, job)] })

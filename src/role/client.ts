@@ -19,7 +19,7 @@ import type { ClientComponents, HostAddress } from './client-components.ts'
 import { neededBy } from './client-inputs.ts'
 import { isChannelRefused } from './client-line.ts'
 import type { Delivered, Event } from './client-pending.ts'
-import { newJob, newJobId, openInput, requestFor, requireJobId, toResult } from './client-records.ts'
+import { lostJob, newJob, newJobId, openInput, requestFor, requireJobId, toResult } from './client-records.ts'
 import type { OpenInput } from './client-records.ts'
 import { ClientSession } from './client-session.ts'
 import { joined, requireSame, waitFor } from './client-wait.ts'
@@ -39,6 +39,8 @@ export type ClientParts = ChoiceParts & {
   onLog(id: string, line: LogLine): void
 }
 
+/** A host that is there is heard of within this. */
+const GREET_WAIT_MS = 5_000
 /** Hosts tried one after the other when they refuse before anything ran. */
 const MAX_TRIES = 3
 /** Failures that one proven lie weighs: enough to stand behind every host that was not caught. */
@@ -114,6 +116,8 @@ export class Client {
     const known = options.id === undefined ? undefined : await this.#known(id, cid, source.hash, onProgress, signal)
     if (known !== undefined) return known
     const task = await this.#parts.tasks.get(cid, signal)
+    const lost = options.id === undefined ? undefined : await this.#lost(id, task, source, onProgress, signal)
+    if (lost !== undefined) return lost
     const resources = await neededBy(task, source, options.maxSeconds ?? this.#parts.defaultMaxSeconds)
     return this.#runNew({ id, task, source, options, resources, onProgress, signal })
   }
@@ -135,6 +139,16 @@ export class Client {
     const job = await this.#c.tables.clientJobs.get(id)
     if (job === undefined) throw new MecaError('not_found', `There is no job ${id} here`, { cure: 'see meca job list' })
     if (job.state === 'sent') await this.session(this.#channel(job.channelId)).cancel(id)
+  }
+
+  /** Says hello over a channel, which brings back what was signed on it; its host may not have been heard of yet. */
+  async greet(channel: ChannelRecord, signal: AbortSignal): Promise<void> {
+    const until = performance.now() + GREET_WAIT_MS
+    while (this.#parts.market.find(channel.terms.host) === undefined && performance.now() < until) {
+      signal.throwIfAborted()
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    await this.session(channel).greet()
   }
 
   /** The line over a channel, made when it is first needed. The host may move meanwhile: its newest offer says where to. */
@@ -199,6 +213,34 @@ export class Client {
       if (error instanceof MecaError && error.code === 'not_found' && !(await this.#mayRun(id))) return undefined
       throw error
     }
+  }
+
+  /** A job id may have been used before this client lost its records: then its host has the result, and was promised its price. */
+  async #lost(
+    id: string,
+    task: KnownTask,
+    source: OpenInput,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<RunResult | undefined> {
+    for (const channel of this.#c.book.channels.values()) {
+      if (channel.recoveredAt === undefined || channel.state !== 'open') continue
+      const job = lostJob(id, task, source, channel)
+      const session = this.session(channel)
+      try {
+        const asked = session.attach(job, this.#teller(id, onProgress), true)
+        return await this.#finished(await this.#wait(asked, session, job, signal))
+      } catch (error) {
+        if (!(error instanceof MecaError) || signal.aborted) throw error
+        if (error.code === 'not_verified')
+          throw new MecaError('job_conflict', `The job id ${id} was used for another input or task`, {
+            cause: error,
+            cure: 'choose another id',
+          })
+        this.#c.log.info({ err: error, host: job.host, id }, 'a host that was paid before does not know the job')
+      }
+    }
+    return undefined
   }
 
   async #runNew(order: Order): Promise<RunResult> {

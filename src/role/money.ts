@@ -13,6 +13,7 @@ import type {
   ClaimReport,
   MoneyApi,
   ReconcileReport,
+  RecoverReport,
   RestoredRow,
   RestoreReport,
   TokenInfo,
@@ -24,6 +25,7 @@ import type { Book, LiveRow } from './book.ts'
 import type { Client } from './client.ts'
 import { copiesOf } from './copies.ts'
 import type { Payer } from './payer.ts'
+import type { Recovery } from './recover.ts'
 import type { Judged, Restorer } from './restore.ts'
 import type { Settler } from './settle.ts'
 import type { ChainChannel } from './host-components.ts'
@@ -36,6 +38,7 @@ export type MoneyComponents = {
   host?: { book: Book; settler: Settler; restorer: Restorer }
   client: Client
   payer: Payer
+  recovery: Recovery
   tokens: readonly TokenInfo[]
   chain: {
     state(channelId: Hex, signal: AbortSignal): Promise<ChainChannel>
@@ -158,6 +161,10 @@ export class Money implements MoneyApi {
       })
     }
     return { ok: lines.every(({ ok }) => ok), lines }
+  }
+
+  recover(signal: AbortSignal): Promise<RecoverReport> {
+    return this.#c.recovery.run(signal)
   }
 
   vouchers(): Promise<VoucherCopies> {

@@ -12,7 +12,7 @@ import type { HostSide } from './host-side.ts'
 /** Tasks in one withdrawal: each costs some 10,000 gas. */
 const MAX_TASKS = 200
 
-export function moneyApi(base: Base, { book, client, payer }: ClientSide, host: HostSide | undefined): MoneyApi {
+export function moneyApi(base: Base, { book, client, payer, recovery }: ClientSide, host: HostSide | undefined): MoneyApi {
   const { channels, wallet, signer } = base
   return new Money({
     domain: base.chain.domain,
@@ -21,6 +21,7 @@ export function moneyApi(base: Base, { book, client, payer }: ClientSide, host: 
     ...(host === undefined ? {} : { host: { book: host.book, settler: host.settler, restorer: host.restorer } }),
     client,
     payer,
+    recovery,
     tokens: base.tokens,
     chain: {
       state: (id, signal) => chainChannel(channels, id, signal),

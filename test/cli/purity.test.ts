@@ -52,6 +52,7 @@ const EXAMPLES: Record<string, Example> = {
   'node start': { argv: [], text: /./, daemon: true },
   'channel open': { argv: [HOST, '0.01'], text: /^channel +0x4+/ },
   'channel list': { argv: [], text: /^CHANNEL +AS/ },
+  'channel recover': { argv: [], text: /^CHANNEL +WITH/ },
   'channel close': { argv: [CHANNEL], text: /^channel +0x4+/ },
   claim: { argv: [], text: /^claimed +0\.000000000000009 ETH/ },
   withdraw: { argv: [], text: /^withdrawn +0\.000000000000008 ETH/ },

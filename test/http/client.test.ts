@@ -53,6 +53,7 @@ test('every call that takes no bytes gives what the node itself gives', async (t
     ['claim', (a) => a.money.claim({ channel: CHANNEL }, never)],
     ['withdraw', (a) => a.money.withdraw({}, never)],
     ['reconcile', (a) => a.money.reconcile(never)],
+    ['recover', (a) => a.money.recover(never)],
     ['vouchers', (a) => a.money.vouchers()],
     ['restore', (a) => a.money.restore(['{}', 'x'], {}, never)],
   ]
