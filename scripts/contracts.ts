@@ -1,13 +1,15 @@
 /**
  * `npm run contracts`: compiles contracts/ with npm's solc and writes src/chain/abi.ts, the ABIs and bytecodes that the
  * program is built on. They are committed, so that a clean clone needs no compiler; a test compares them with a fresh
- * compile. `npm run contracts -- test …` hands its arguments to forge (test, coverage, snapshot), on the same compiler.
+ * compile. `npm run contracts -- test …` hands its arguments to forge, on the same compiler (`--deep`: far more runs);
+ * `-- mutants` switches the defences off one by one.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { format, resolveConfig } from 'prettier'
+import { huntAll } from './contracts-mutants.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const ABI_FILE = join(ROOT, 'src/chain/abi.ts')
@@ -77,15 +79,33 @@ function read(path: string): string {
   return readFileSync(join(ROOT, path.startsWith('@') ? 'node_modules' : '', path), 'utf8')
 }
 
-function forge(args: readonly string[]): number {
+function forge(args: readonly string[], settings: Readonly<Record<string, string>> = {}): number {
+  const env = { ...settings, ...process.env, NODE: process.execPath }
+  return spawnSync(requireForge(), args, { cwd: ROOT, stdio: 'inherit', env }).status ?? 1
+}
+
+function requireForge(): string {
   const path = findForge()
   if (path === undefined) throw new Error(`there is no forge for ${process.platform} ${process.arch}`)
-  const env = { ...process.env, NODE: process.execPath }
-  return spawnSync(path, args, { cwd: ROOT, stdio: 'inherit', env }).status ?? 1
+  return path
+}
+
+/** `test --deep`: minutes instead of seconds; each number can be set by its variable. */
+const DEEP = {
+  FOUNDRY_FUZZ_RUNS: '1000000',
+  FOUNDRY_INVARIANT_RUNS: '2000',
+  FOUNDRY_INVARIANT_DEPTH: '512',
+} as const
+
+function run([command = '', ...args]: readonly string[]): number {
+  if (command === 'mutants') return huntAll(requireForge(), args)
+  const deep = args.includes('--deep')
+  const rest = args.filter((arg) => arg !== '--deep')
+  return forge([command, ...rest], command === 'test' && deep ? DEEP : {})
 }
 
 if (import.meta.main) {
   const args = process.argv.slice(2)
-  if (args.length > 0) process.exitCode = forge(args)
+  if (args.length > 0) process.exitCode = run(args)
   else writeFileSync(ABI_FILE, await generate())
 }

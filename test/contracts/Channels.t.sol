@@ -113,10 +113,14 @@ contract ChannelsTest is Market {
     function test_P21_openWithPermit_works_when_the_permit_was_sent_ahead() public {
         Typed.Terms memory other = termsIn(address(token), 2);
         _withoutAllowance();
+        Typed.Signature memory authority = sign(CLIENT_KEY, Typed.hashOpen(channels.channelId(other), 50));
         Typed.Signature memory p = _permit(50, block.timestamp);
         vm.prank(stranger);
         token.permit(client, address(channels), 50, block.timestamp, p.v, p.r, p.s);
-        _assertChannel(_relay(other, 50, 50, CLIENT_KEY), 50, 0, 0);
+        vm.expectRevert();
+        token.permit(client, address(channels), 50, block.timestamp, p.v, p.r, p.s);
+        bytes32 made = channels.openWithPermit(other, 50, authority, block.timestamp, p);
+        _assertChannel(made, 50, 0, 0);
     }
 
     function test_openWithPermit_refuses_other_terms_or_amounts_than_the_client_signed() public {

@@ -6,6 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MecaError } from '../../../src/core/errors.ts'
+import { ZERO } from '../../../src/core/ledger.ts'
 import type { Totals } from '../../../src/core/ledger.ts'
 import type { ChannelRecord } from '../../../src/core/records.ts'
 import { voucherDigest } from '../../../src/core/typed.ts'
@@ -87,9 +88,11 @@ function judge(
   try {
     const row = takeVoucher(domain, book, channel, voucher, { cid: 'cid', taskId: task.taskId, entry })
     if (row === undefined) return 'nothing'
-    // A voucher for more jobs and no more money is the better one for a free job; the contract has nothing to pay.
-    const more = amountOf(row.vouched) - (before === undefined ? 0n : amountOf(before))
-    return more > 0n ? 'money' : 'nothing'
+    if (amountOf(row.vouched) > amountOf(before ?? ZERO)) return 'money'
+    // More jobs and no more money: good for a job that costs nothing, and nothing that the chain would ever hear of. The
+    // host keeps to it and refuses fewer jobs later; forgotten here, so that both sides go on from the same numbers.
+    book.stageRow({ ...row, vouched: before ?? ZERO })
+    return 'nothing'
   } catch (error) {
     if (!(error instanceof MecaError) || error.code !== 'payment') throw error
     return error.details?.['deposit'] === undefined ? 'refused' : 'overdrawn'
@@ -125,7 +128,7 @@ function makeRows(site: Site, random: Random, count: number): Made[] {
   return Array.from({ length: count }, () => {
     const task = random.pick(site.tasks)
     const move = random.below(3) === 0 ? random.pick(RARE.slice(0, random.below(12) === 0 ? 5 : 4)) : random.pick(MOVES)
-    const totals = moved(last.get(task) ?? { jobs: 0, hostAmount: 0n, developerAmount: 0n }, task, move, site, random)
+    const totals = moved(last.get(task) ?? ZERO, task, move, site, random)
     if (move === 'sound') last.set(task, totals)
     return { move, task, voucher: signed(site, task, totals, move, random) }
   })

@@ -5,73 +5,30 @@ import {Typed} from "../../../contracts/Typed.sol";
 import {IChannels} from "../../../contracts/interfaces/IChannels.sol";
 import {IHosts} from "../../../contracts/interfaces/IHosts.sol";
 import {ITasks} from "../../../contracts/interfaces/ITasks.sol";
+import {Ledger} from "./Ledger.sol";
 import {IChannelsWhole} from "./Market.sol";
 import {OddToken} from "./OddToken.sol";
-import {Vm} from "./Vm.sol";
 
-/// @notice Does at random what client, host, developer, stranger, an odd token and time can do, and keeps a ledger of its
-/// own beside the contract's: what came in, what was paid on each lane, what every party is owed. Where the contract does
-/// something that the ledger forbids, a step reverts with words, which fail the run.
-contract Handler {
-    Vm private constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
-
-    struct Book {
-        Typed.Terms terms;
-        bytes32 id;
-        uint256 deposit;
-        uint256 claimed;
-        uint256 closesAt;
-        bool finished;
-    }
-
-    struct Paid {
-        uint256 jobs;
-        uint256 host;
-        uint256 developer;
-    }
-
-    uint256 private constant SIGNER_KEY = 0x51;
-    uint256 private constant HOST_KEY = 0x40;
-    uint256 public constant TASKS = 4;
-    /// @dev So that the steps meet each other, and a check after each step stays quick.
+/// @notice Does at random what client, host, developer, stranger, an odd token and time can do; the first word of each
+/// step says who. Where the contract does something that the ledger forbids, a step reverts with words, which fail the
+/// run. A step that has nothing to do says so by `assume`, so that it is not counted.
+contract Handler is Ledger {
+    /// @dev So that the steps meet each other, and a check after a step stays quick.
     uint256 private constant MAX_CHANNELS = 9;
 
-    IChannelsWhole private immutable channels;
-    IHosts private immutable hosts;
-    ITasks private immutable tasks;
-    address public immutable client;
-    address public immutable host;
-    address public immutable developer;
-    address public immutable cold;
-    address[3] public tokens;
-
-    Book[] private books;
-    mapping(bytes32 id => mapping(uint256 task => Paid)) private lanes;
-    mapping(address token => uint256) public came;
-    mapping(address token => uint256) public gone;
-    mapping(address token => uint256) public gifts;
-    mapping(address token => uint256) public hostOwed;
-    mapping(address token => mapping(uint256 task => uint256)) public taskOwed;
     Typed.Row[] private spent;
     uint256[] private spentOn;
 
-    constructor(IChannelsWhole channels_, IHosts hosts_, ITasks tasks_, address plain, address odd) {
-        (channels, hosts, tasks) = (channels_, hosts_, tasks_);
-        (client, host, developer, cold) = (vm.addr(0xC1), vm.addr(HOST_KEY), vm.addr(0xDE), vm.addr(0xC01D));
-        tokens = [address(0), plain, odd];
-    }
+    constructor(
+        IChannelsWhole channels_,
+        IHosts hosts_,
+        ITasks tasks_,
+        address plain,
+        OddToken odd_
+    ) Ledger(channels_, hosts_, tasks_, plain, odd_) {}
 
-    function taskId(uint256 task) public pure returns (bytes32) {
-        return bytes32(task + 1);
-    }
-
-    /// @notice Task 0 is free, task 3 is priced in native currency whatever the channel, the others in each token.
-    function feeOf(uint256 task) public pure returns (uint256) {
-        return task * 5;
-    }
-
-    function open(uint256 tokenSeed, uint256 amount, uint64 delay) external opened {
-        if (books.length >= MAX_CHANNELS) return;
+    function client_opens(uint256 tokenSeed, uint256 amount, uint64 delay) external {
+        vm.assume(books.length < MAX_CHANNELS);
         Typed.Terms memory terms = Typed.Terms(
             client,
             vm.addr(SIGNER_KEY),
@@ -80,196 +37,251 @@ contract Handler {
             uint64(15 minutes + (delay % 2 days)),
             bytes32(books.length)
         );
+        vm.assume(_moves(terms.token));
         amount = 1 + (amount % 1e6);
-        uint256 before = _balance(terms.token);
+        uint256 before = _balance(terms.token, address(channels));
         vm.prank(client);
         bytes32 id = channels.open{value: terms.token == address(0) ? amount : 0}(terms, uint96(amount));
-        uint256 arrived = _balance(terms.token) - before;
-        came[terms.token] += arrived;
-        books.push(Book(terms, id, arrived, 0, 0, false));
+        books.push(Book(terms, id, 0, 0, 0, false));
+        _came(books[books.length - 1], before);
     }
 
-    function topUp(uint256 channelSeed, uint256 amount) external opened {
+    function client_starts_to_close(uint256 channelSeed) external {
         Book storage book = _pick(channelSeed);
-        if (book.finished) return;
-        amount = 1 + (amount % 1e6);
-        uint256 before = _balance(book.terms.token);
-        vm.prank(client);
-        channels.topUp{value: book.terms.token == address(0) ? amount : 0}(book.terms, uint96(amount));
-        uint256 arrived = _balance(book.terms.token) - before;
-        came[book.terms.token] += arrived;
-        book.deposit += arrived;
-    }
-
-    /// @notice A good voucher: above the lane's last one and with the fee covered.
-    function claim(uint256 channelSeed, uint256 task, uint256 jobs, uint256 hostMore, uint256 tip) external opened {
-        (Book storage book, Paid storage paid) = _lane(channelSeed, task %= TASKS);
-        jobs = paid.jobs + (jobs % 50);
-        uint256 hostAmount = paid.host + (hostMore % 1e5);
-        uint256 due = jobs * feeOf(task);
-        uint256 developerAmount = (due > paid.developer ? due : paid.developer) + (tip % 3);
-        Typed.Row memory row = _sign(book.id, task, jobs, hostAmount, developerAmount);
-        IChannels.Outcome memory outcome = _claim(book, row);
-        IChannels.Skip wanted = _judge(book, paid, task, hostAmount + developerAmount);
-        require(outcome.skip == wanted, "I8 I24: not what the ledger says of this voucher");
-        if (wanted != IChannels.Skip.None) return;
-        _book(book, paid, task, jobs, outcome);
-        spent.push(row);
-        spentOn.push(channelSeed % books.length);
-    }
-
-    /// @notice Vouchers that were paid already, sent again.
-    function replay(uint256 seed) external opened {
-        if (spent.length == 0) return;
-        uint256 which = seed % spent.length;
-        Book storage book = books[spentOn[which]];
-        Typed.Row memory row = spent[which];
-        uint256 task = uint256(row.taskId) - 1;
-        IChannels.Outcome memory outcome = _claim(book, row);
-        // One that was paid in part, for want of deposit, may bring more after a top-up; any other brings nothing.
-        if (outcome.skip == IChannels.Skip.None) _book(book, lanes[book.id][task], task, row.jobs, outcome);
-    }
-
-    /// @notice Vouchers that nobody signed, or with the developer left out.
-    function forge(uint256 channelSeed, uint256 task, uint96 amount, uint8 how) external opened {
-        (Book storage book, Paid storage paid) = _lane(channelSeed, task %= TASKS);
-        amount %= 1e6;
-        Typed.Row memory row = _sign(book.id, task, paid.jobs + 1, paid.host + amount, paid.developer + 1e9);
-        if (how % 4 == 0) row.hostAmount += 1;
-        else if (how % 4 == 1) row.taskId = taskId((task + 1) % TASKS);
-        else if (how % 4 == 2) row.signature.v ^= 7;
-        else row = _sign(book.id, task, paid.jobs + 1 + uint32(amount), paid.host + amount, paid.developer);
-        if (how % 4 == 3 && feeOf(task) == 0) return;
-        IChannels.Outcome memory outcome = _claim(book, row);
-        require(outcome.skip != IChannels.Skip.None || paid.developer >= row.jobs * feeOf(task), "I5 I12: paid");
-        if (outcome.skip == IChannels.Skip.None) _book(book, paid, task, row.jobs, outcome);
-    }
-
-    /// @notice Sound vouchers, claimed by anybody but the host's side: the client for itself above all.
-    function steal(uint256 channelSeed, uint256 task, uint96 amount, uint8 who) external opened {
-        (Book storage book, Paid storage paid) = _lane(channelSeed, task %= TASKS);
-        address[3] memory thieves = [client, vm.addr(SIGNER_KEY), vm.addr(0xBAD)];
-        Typed.Row memory row = _sign(book.id, task, paid.jobs + 1, paid.host, paid.developer + 1e9 + (amount % 1e6));
-        require(_claimBy(thieves[who % 3], book, row).skip == IChannels.Skip.NotHost, "I8: a stranger claimed");
-    }
-
-    function startClose(uint256 channelSeed) external opened {
-        Book storage book = _pick(channelSeed);
-        if (book.finished || book.closesAt != 0) return;
+        vm.assume(!book.finished && book.closesAt == 0);
         vm.prank(client);
         channels.startClose(book.terms);
         book.closesAt = block.timestamp + book.terms.closeDelay;
     }
 
-    /// @notice By anybody, at any time: only after the whole delay may it do anything.
-    function finishClose(uint256 channelSeed) external opened {
-        Book storage book = _pick(channelSeed);
-        bool may = !book.finished && book.closesAt != 0 && block.timestamp >= book.closesAt;
-        uint256 before = _balanceOf(book.terms.token, client);
-        (bool done, ) = address(channels).call(abi.encodeCall(IChannels.finishClose, (book.terms)));
-        require(done == may, "I7: finished when it may not, or not when it may");
-        if (done) _refunded(book, before);
+    /// @notice Refunds that the token did not move wait as credit.
+    function client_withdraws() external {
+        address token = address(odd);
+        uint256 owed = clientOwed[token];
+        vm.assume(owed != 0 && _moves(token));
+        uint256 before = _balance(token, client);
+        channels.withdraw(token, client);
+        _left(token, client, before, owed);
+        clientOwed[token] = 0;
     }
 
-    function release(uint256 channelSeed, uint96 agreed) external opened {
+    /// @notice Sound vouchers, claimed by anybody but the host's side: the client for itself above all.
+    function client_steals(uint256 channelSeed, uint256 task, uint96 amount, uint8 who) external {
+        Book storage book = _pick(channelSeed);
+        Paid storage paid = lanes[book.id][task %= TASKS];
+        address[4] memory thieves = [client, vm.addr(SIGNER_KEY), developer, stranger];
+        vm.assume(thieves[who % 4] != hosts.payeeOf(host));
+        Typed.Row memory row = _sign(book.id, task, paid.jobs + 1, paid.host, paid.developer + 1e9 + (amount % 1e6));
+        require(_claimBy(thieves[who % 4], book, row).skip == IChannels.Skip.NotHost, "I8: a stranger claimed");
+    }
+
+    /// @notice A good voucher: above the lane's last one and with the fee covered.
+    function host_claims(
+        uint256 channelSeed,
+        uint256 task,
+        uint256 jobs,
+        uint256 hostMore,
+        uint256 tip
+    ) external {
+        Book storage book = _pick(channelSeed);
+        Typed.Row memory row = _next(book, task %= TASKS, jobs, hostMore, tip);
+        _expect(book, task, row, _claim(book, row));
+        spent.push(row);
+        spentOn.push(channelSeed % books.length);
+    }
+
+    /// @notice Rows of two channels in one transaction: each is what it would be by itself.
+    function host_claims_many(uint256 seed, uint256 jobs, uint256 hostMore) external {
+        vm.assume(books.length > 1);
+        uint256 first = seed % books.length;
+        uint256[2] memory which = [first, (first + 1) % books.length];
+        IChannels.Group[] memory groups = new IChannels.Group[](2);
+        Typed.Row[] memory rows = new Typed.Row[](4);
+        for (uint256 i = 0; i < 4; ++i) {
+            Book storage book = books[which[i / 2]];
+            groups[i / 2] = IChannels.Group(book.terms, 2);
+            rows[i] = _next(book, i, jobs, hostMore >> (i * 8), i);
+        }
+        vm.prank(host);
+        IChannels.Outcome[] memory outcomes = channels.claimVouchersAndTell(groups, rows);
+        for (uint256 i = 0; i < 4; ++i) _expect(books[which[i / 2]], i, rows[i], outcomes[i]);
+    }
+
+    /// @notice Vouchers that were claimed already, sent again.
+    function host_replays(uint256 seed) external {
+        vm.assume(spent.length != 0);
+        uint256 which = seed % spent.length;
+        Book storage book = books[spentOn[which]];
+        Typed.Row memory row = spent[which];
+        IChannels.Outcome memory outcome = _claim(book, row);
+        // One that was paid in part, for want of deposit, may bring more after a top-up; any other brings nothing.
+        if (outcome.skip == IChannels.Skip.None) _book(book, uint256(row.taskId) - 1, row.jobs, outcome);
+    }
+
+    function host_releases(uint256 channelSeed, uint96 agreed) external {
         Book storage book = _pick(channelSeed);
         agreed %= uint96(book.claimed + 2);
-        if (book.finished || agreed % 3 != 0) return;
+        // Now and then only, or all channels are soon over.
+        vm.assume(!book.finished && agreed % 3 == 0);
         Typed.Signature memory signature;
         bytes32 digest = _digest(Typed.hashRelease(book.id, agreed));
         (signature.v, signature.r, signature.s) = vm.sign(HOST_KEY, digest);
-        uint256 before = _balanceOf(book.terms.token, client);
+        uint256 before = _balance(book.terms.token, client);
         (bool done, ) = address(channels).call(abi.encodeCall(IChannels.release, (book.terms, agreed, signature)));
         require(done == (agreed <= book.claimed), "released before it was claimed");
         if (done) _refunded(book, before);
     }
 
-    function withdraw(uint256 tokenSeed, bool early) external opened {
+    function host_withdraws(uint256 tokenSeed) external {
         address token = tokens[tokenSeed % 3];
         uint256 owed = hostOwed[token];
-        if (owed == 0 || early) return;
+        vm.assume(owed != 0);
         address payee = hosts.payeeOf(host);
-        uint256 before = _balanceOf(token, payee);
-        channels.withdraw(token, host);
+        uint256 before = _balance(token, payee);
+        (bool done, ) = address(channels).call(abi.encodeCall(IChannels.withdraw, (token, host)));
+        require(done == _moves(token), "I9: withdrawn from a token that stands still, or not from one that moves");
+        if (!done) return;
         _left(token, payee, before, owed);
         hostOwed[token] = 0;
     }
 
-    function withdrawTask(uint256 tokenSeed, uint256 task) external opened {
-        address token = tokens[tokenSeed % 3];
-        uint256 owed = taskOwed[token][task %= TASKS];
-        if (owed == 0) return;
-        address payee = tasks.payeeOf(taskId(task));
-        bytes32[] memory ids = new bytes32[](1);
-        ids[0] = taskId(task);
-        uint256 before = _balanceOf(token, payee);
-        channels.withdrawTasks(token, payee, ids);
-        _left(token, payee, before, owed);
-        taskOwed[token][task] = 0;
-    }
-
-    function gift(uint256 tokenSeed, uint256 amount) external opened {
-        address token = tokens[tokenSeed % 3];
-        amount %= 1e5;
-        if (token == address(0)) vm.deal(address(channels), address(channels).balance + amount);
-        else if (token == tokens[2]) OddToken(token).mint(address(channels), amount);
-        else return;
-        gifts[token] += amount;
-    }
-
-    function movePayee(bool toCold) external opened {
+    function host_moves_payee(bool toCold) external {
         address now_ = hosts.payeeOf(host);
         vm.prank(now_);
         if (now_ == host) hosts.register(cold, "peer", "");
         else hosts.setPayee(host, toCold ? cold : developer);
     }
 
-    function oddFee(uint256 percent) external opened {
-        OddToken(tokens[2]).setFee(percent % 50);
+    function developer_withdraws(uint256 tokenSeed, uint256 task) external {
+        address token = tokens[tokenSeed % 3];
+        uint256 owed = taskOwed[token][task %= TASKS];
+        vm.assume(owed != 0 && _moves(token));
+        address payee = tasks.payeeOf(taskId(task));
+        bytes32[] memory ids = new bytes32[](1);
+        ids[0] = taskId(task);
+        uint256 before = _balance(token, payee);
+        channels.withdrawTasks(token, payee, ids);
+        _left(token, payee, before, owed);
+        taskOwed[token][task] = 0;
     }
 
-    function pass(uint256 time) external opened {
+    function developer_moves_payee(uint256 task, bool toCold) external {
+        address payee = tasks.payeeOf(taskId(task %= TASKS));
+        vm.prank(payee);
+        tasks.setPayee(taskId(task), toCold ? cold : developer);
+    }
+
+    /// @notice A retired task still pays for what was vouched.
+    function developer_retires(uint256 task) external {
+        vm.assume(!tasks.get(taskId(task %= TASKS)).retired);
+        vm.prank(developer);
+        tasks.retire(taskId(task));
+    }
+
+    function stranger_tops_up(uint256 channelSeed, uint256 amount, bool byClient) external {
+        Book storage book = _pick(channelSeed);
+        address token = book.terms.token;
+        vm.assume(!book.finished && _moves(token));
+        amount = 1 + (amount % 1e6);
+        uint256 before = _balance(token, address(channels));
+        vm.prank(byClient ? client : stranger);
+        channels.topUp{value: token == address(0) ? amount : 0}(book.terms, uint96(amount));
+        _came(book, before);
+    }
+
+    /// @notice Vouchers that nobody signed, or with the developer left out.
+    function stranger_forges(uint256 channelSeed, uint256 task, uint96 amount, uint8 how) external {
+        Book storage book = _pick(channelSeed);
+        Paid storage paid = lanes[book.id][task %= TASKS];
+        vm.assume(how % 4 != 3 || feeOf(task) != 0);
+        amount %= 1e6;
+        Typed.Row memory row = _sign(book.id, task, paid.jobs + 1, paid.host + amount, paid.developer + 1e9);
+        if (how % 4 == 0) row.hostAmount += 1;
+        else if (how % 4 == 1) row.taskId = taskId((task + 1) % TASKS);
+        else if (how % 4 == 2) row.signature.v ^= 7;
+        else row = _sign(book.id, task, paid.jobs + 1 + uint32(amount), paid.host + amount, paid.developer);
+        IChannels.Outcome memory outcome = _claim(book, row);
+        require(outcome.skip != IChannels.Skip.None || paid.developer >= row.jobs * feeOf(task), "I5 I12: paid");
+        if (outcome.skip == IChannels.Skip.None) _book(book, task, row.jobs, outcome);
+    }
+
+    /// @notice By anybody, at any time: only after the whole delay may it do anything.
+    function stranger_finishes(uint256 channelSeed) external {
+        Book storage book = _pick(channelSeed);
+        bool may = !book.finished && book.closesAt != 0 && block.timestamp >= book.closesAt;
+        uint256 before = _balance(book.terms.token, client);
+        vm.prank(stranger);
+        (bool done, ) = address(channels).call(abi.encodeCall(IChannels.finishClose, (book.terms)));
+        require(done == may, "I7: finished when it may not, or not when it may");
+        if (done) _refunded(book, before);
+    }
+
+    function stranger_gives(uint256 tokenSeed, uint256 amount) external {
+        address token = tokens[tokenSeed % 3];
+        amount %= 1e5;
+        if (token == address(0)) vm.deal(address(channels), address(channels).balance + amount);
+        else if (token == address(odd)) odd.mint(address(channels), amount);
+        else vm.assume(false);
+        gifts[token] += amount;
+    }
+
+    function token_keeps_a_part(uint256 percent) external {
+        odd.setFee(percent % 50);
+    }
+
+    function token_pauses(uint8 seed) external {
+        odd.setPaused(seed % 4 == 0);
+    }
+
+    function token_answers_otherwise(uint8 seed) external {
+        odd.setReply(seed % 4 == 0 ? OddToken.Reply.False : seed % 4 == 1 ? OddToken.Reply.None : OddToken.Reply.True);
+    }
+
+    /// @notice At its next transfer it calls back in; were it let, the ledger would no longer fit.
+    function token_calls_back(uint256 channelSeed, uint8 how) external {
+        Book storage book = _pick(channelSeed);
+        bytes[4] memory calls = [
+            abi.encodeCall(IChannels.withdraw, (address(0), host)),
+            abi.encodeCall(IChannels.withdraw, (address(odd), host)),
+            abi.encodeCall(IChannels.finishClose, (book.terms)),
+            abi.encodeCall(IChannels.topUp, (book.terms, 1))
+        ];
+        odd.setHook(address(channels), calls[how % 4]);
+    }
+
+    function time_passes(uint256 time) external {
         vm.warp(block.timestamp + (time % 1 days));
-    }
-
-    function count() external view returns (uint256) {
-        return books.length;
-    }
-
-    function bookAt(uint256 index) external view returns (Book memory) {
-        return books[index];
-    }
-
-    function paidOn(bytes32 id, uint256 task) external view returns (Paid memory) {
-        return lanes[id][task];
-    }
-
-    /// @dev Before the first channel there is nothing to do but open one.
-    modifier opened() {
-        if (books.length > 0 || msg.sig == this.open.selector) _;
     }
 
     function _pick(uint256 seed) private view returns (Book storage) {
         return books[seed % books.length];
     }
 
-    function _lane(uint256 seed, uint256 task) private view returns (Book storage book, Paid storage paid) {
-        book = _pick(seed);
-        paid = lanes[book.id][task];
+    /// @dev A voucher above the lane's last one, with the fee covered.
+    function _next(
+        Book storage book,
+        uint256 task,
+        uint256 jobs,
+        uint256 hostMore,
+        uint256 tip
+    ) private view returns (Typed.Row memory) {
+        Paid storage paid = lanes[book.id][task];
+        jobs = paid.jobs + (jobs % 50);
+        uint256 due = jobs * feeOf(task);
+        uint256 developerAmount = (due > paid.developer ? due : paid.developer) + (tip % 3);
+        return _sign(book.id, task, jobs, paid.host + (hostMore % 1e5), developerAmount);
     }
 
-    /// @dev What must happen to a well-signed voucher that is above the lane by `total`.
-    function _judge(
+    /// @dev The row did what the ledger says of it, which is then written down.
+    function _expect(
         Book storage book,
-        Paid storage paid,
         uint256 task,
-        uint256 total
-    ) private view returns (IChannels.Skip) {
-        if (book.finished) return IChannels.Skip.FinishedChannel;
-        if (book.claimed == book.deposit) return IChannels.Skip.EmptyChannel;
-        if (total == paid.host + paid.developer) return IChannels.Skip.Stale;
-        (, uint96 fee, address token) = tasks.priceOf(taskId(task));
-        return fee != 0 && token != book.terms.token ? IChannels.Skip.WrongToken : IChannels.Skip.None;
+        Typed.Row memory row,
+        IChannels.Outcome memory outcome
+    ) private {
+        IChannels.Skip wanted = _judge(book, lanes[book.id][task], task, uint256(row.hostAmount) + row.developerAmount);
+        require(outcome.skip == wanted, "I8 I24: not what the ledger says of this voucher");
+        if (wanted == IChannels.Skip.None) _book(book, task, row.jobs, outcome);
     }
 
     /// @dev By the host or by its payee, as the number of jobs happens to fall.
@@ -288,73 +300,5 @@ contract Handler {
         rows[0] = row;
         vm.prank(caller);
         return channels.claimVouchersAndTell(groups, rows)[0];
-    }
-
-    function _book(
-        Book storage book,
-        Paid storage paid,
-        uint256 task,
-        uint256 jobs,
-        IChannels.Outcome memory outcome
-    ) private {
-        address token = book.terms.token;
-        require(jobs >= paid.jobs, "I3: jobs fell");
-        paid.jobs = jobs;
-        paid.host += outcome.hostPaid;
-        paid.developer += outcome.developerPaid;
-        book.claimed += uint256(outcome.hostPaid) + outcome.developerPaid;
-        hostOwed[token] += outcome.hostPaid;
-        taskOwed[token][task] += outcome.developerPaid;
-        require(book.claimed <= book.deposit, "I2: more claimed than deposited");
-        bool short = book.claimed == book.deposit;
-        require(short || paid.developer >= jobs * feeOf(task), "I5: the fee is not covered");
-    }
-
-    function _refunded(Book storage book, uint256 before) private {
-        uint256 refund = book.deposit - book.claimed;
-        book.finished = true;
-        _left(book.terms.token, client, before, refund);
-    }
-
-    /// @dev The odd token may keep a part on the way; everybody else gets all.
-    function _left(address token, address to, uint256 before, uint256 amount) private {
-        uint256 got = _balanceOf(token, to) - before;
-        require(token == tokens[2] ? got <= amount : got == amount, "I9: not what was owed");
-        gone[token] += amount;
-    }
-
-    function _sign(
-        bytes32 id,
-        uint256 task,
-        uint256 jobs,
-        uint256 hostAmount,
-        uint256 developerAmount
-    ) private view returns (Typed.Row memory row) {
-        row = Typed.Row(
-            taskId(task),
-            uint64(jobs),
-            uint96(hostAmount),
-            uint96(developerAmount),
-            Typed.Signature(0, 0, 0)
-        );
-        bytes32 hash = keccak256(
-            abi.encode(Typed.VOUCHER, id, row.taskId, row.jobs, row.hostAmount, row.developerAmount)
-        );
-        (row.signature.v, row.signature.r, row.signature.s) = vm.sign(SIGNER_KEY, _digest(hash));
-    }
-
-    function _digest(bytes32 structHash) private view returns (bytes32) {
-        bytes32 separator = keccak256(
-            abi.encode(Typed.DOMAIN, Typed.NAME, Typed.VERSION, block.chainid, address(channels))
-        );
-        return keccak256(abi.encodePacked(hex"1901", separator, structHash));
-    }
-
-    function _balance(address token) private view returns (uint256) {
-        return _balanceOf(token, address(channels));
-    }
-
-    function _balanceOf(address token, address account) private view returns (uint256) {
-        return token == address(0) ? account.balance : OddToken(token).balanceOf(account);
     }
 }

@@ -2,12 +2,13 @@
 pragma solidity 0.8.37;
 
 /// @notice A token with knobs for everything that tokens in the wild do wrong: fees, no or false return values, blocked
-/// accounts, pauses, calls into other contracts, balances that change by themselves.
+/// accounts, pauses, calls into other contracts, balances that change by themselves, amounts that it refuses.
 contract OddToken {
     enum Reply {
         True,
         None,
-        False
+        False,
+        Garbage
     }
 
     mapping(address => uint256) public balanceOf;
@@ -16,6 +17,8 @@ contract OddToken {
     uint256 public feePercent;
     Reply public reply;
     bool public paused;
+    bool public refusesZero;
+    uint256 public most = type(uint256).max;
     address public hook;
     bytes public hookData;
     bool public hookSucceeded;
@@ -44,6 +47,15 @@ contract OddToken {
         paused = on;
     }
 
+    function setRefusesZero(bool on) external {
+        refusesZero = on;
+    }
+
+    function setMost(uint256 most_) external {
+        most = most_;
+    }
+
+    /// @notice Calls once, at the next transfer.
     function setHook(address target, bytes calldata data) external {
         (hook, hookData, hookSucceeded) = (target, data, false);
     }
@@ -67,16 +79,21 @@ contract OddToken {
     function _move(address from, address to, uint256 amount) private {
         require(!paused && !blocked[from] && !blocked[to], "not now");
         if (reply == Reply.False) return;
-        if (hook != address(0)) (hookSucceeded, ) = hook.call(hookData);
+        require(!(refusesZero && amount == 0) && amount <= most, "not that much");
+        if (hook != address(0)) {
+            address target = hook;
+            hook = address(0);
+            (hookSucceeded, ) = target.call(hookData);
+        }
         balanceOf[from] -= amount;
         balanceOf[to] += amount - (amount * feePercent) / 100;
     }
 
     function _reply() private view {
         if (reply == Reply.None) return;
-        bool ok = reply == Reply.True;
+        uint256 word = reply == Reply.True ? 1 : reply == Reply.False ? 0 : 2;
         assembly {
-            mstore(0, ok)
+            mstore(0, word)
             return(0, 32)
         }
     }

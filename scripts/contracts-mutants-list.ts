@@ -1,0 +1,236 @@
+/** The contracts' defences, each with the line that holds it and what stands there when it is switched off. */
+
+/** `from` must stand in the file exactly once; it becomes `to`. */
+export type Mutant = { name: string; file: 'Channels' | 'Hosts' | 'Tasks' | 'Typed'; from: string; to: string }
+
+export const MUTANTS: readonly Mutant[] = [
+  channels(
+    'anybody opens',
+    'if (msg.sender != terms.client) revert NotClient(msg.sender, terms.client);\n        id',
+    'id',
+  ),
+  channels('no authority of the client', '_requireSigned(Typed.hashOpen(id, amount), authority, terms.client);', ''),
+  channels('a permit that fails is fatal', ' {} catch {}', ' {} catch { revert BadSignature(); }'),
+  channels('zero parties', 'terms.signer == address(0) || terms.host == address(0)', 'false'),
+  channels('no least delay', 'terms.closeDelay < MIN_CLOSE_DELAY || ', ''),
+  channels('no largest delay', ' || terms.closeDelay > MAX_CLOSE_DELAY', ''),
+  channels('an id opens twice', 'if (state.deposit != 0) revert AlreadyOpened(id);', ''),
+  channels('value is not compared', 'if (msg.value != amount) revert WrongValue(msg.value, amount);', ''),
+  channels('value beside a token', 'if (msg.value != 0) revert WrongValue(msg.value, 0);', ''),
+  channels(
+    'the amount counts, not what arrived',
+    'arrived = IERC20(token).balanceOf(address(this)) - before;',
+    'arrived = amount + before - before;',
+  ),
+  channels('empty deposits', 'if (arrived == 0) revert NothingDeposited();', ''),
+  channels('no largest deposit', 'if (deposit > type(uint96).max) revert DepositTooLarge(deposit);', ''),
+  channels('claims after the end', 'state.closesAt == FINISHED ? 0 : state.deposit', 'state.deposit'),
+  channels('anybody claims', 'return msg.sender == HOSTS.payeeOf(host);', 'return true;'),
+  channels('payees do not claim', 'return msg.sender == HOSTS.payeeOf(host);', 'return false;'),
+  channels('any authority', '_isSigned(Typed.hashClaimer(id, msg.sender), authorities[index], host)', 'true'),
+  channels('a host needs a signature to release', 'if (msg.sender != terms.host) _requireSigned', '_requireSigned'),
+  channels('older jobs', 'jobs < lane_.jobs || ', ''),
+  channels('older host amounts', 'host < hostPaid || ', ''),
+  channels('older developer amounts', ' || developer < developerPaid) return', ') return'),
+  channels('no signature on vouchers', '!_isSigned(Typed.hashVoucher(id, row), row.signature, terms.signer)', 'false'),
+  channels('unknown tasks', 'if (payee == address(0)) return (Skip.UnknownTask, 0);', ''),
+  channels('tokens mixed', 'if (fee != 0 && feeToken != token) return (Skip.WrongToken, 0);', ''),
+  channels('developers left out', 'developer + developerPaid < jobs * fee', 'false'),
+  channels('more than the deposit', 'if (due > left) {', 'if (false) {'),
+  channels('rounded down for the developer', '(left * developer + due - 1)', '(left * developer)'),
+  channels('host not credited', '_credits[terms.token][terms.host] += hostPaid;', ''),
+  channels('developer not credited', 'till.credit = uint128(credited + developer);', ''),
+  channels('claims not counted', 'state.claimed += uint96(paid);', ''),
+  channels(
+    'anybody starts to close',
+    'if (msg.sender != terms.client) revert NotClient(msg.sender, terms.client);\n        if',
+    'if',
+  ),
+  channels('a close started again', 'if (state.closesAt != 0) revert AlreadyClosing(state.closesAt);', ''),
+  channels('finish without a close', 'state.closesAt == 0 || ', ''),
+  channels('finish before the delay', ' || block.timestamp < state.closesAt', ''),
+  channels(
+    'release before it is claimed',
+    'if (state.claimed < claimed) revert ClaimFirst(state.claimed, claimed);',
+    '',
+  ),
+  channels(
+    'release without the host',
+    'if (msg.sender != terms.host) _requireSigned(Typed.hashRelease(id, claimed), hostSignature, terms.host);',
+    '',
+  ),
+  channels('an end that does not last', 'state.closesAt = FINISHED;', ''),
+  channels('a refused refund is lost', 'if (!sent) _credits[terms.token][terms.client] += refund;', ''),
+  channels('a refund is sent and credited', 'if (!sent) _credits', '_credits'),
+  channels('anybody withdraws anywhere', 'if (msg.sender != payee) revert NotPayee(msg.sender, payee);', ''),
+  channels('credit stays after withdrawal', '_credits[token][account] = 0;', ''),
+  channels('fees stay after withdrawal', 'till.credit = 0;', ''),
+  channels('fees of others', 'if (TASKS.payeeOf(taskIds[i]) != payee) continue;', ''),
+  channels(
+    'withdraw to the hot key',
+    '_withdraw(token, account, HOSTS.payeeOf(account));',
+    '_withdraw(token, account, account);',
+  ),
+  channels(
+    'top-up re-entered',
+    'uint96 amount) external payable nonReentrant {\n        bytes32 id',
+    'uint96 amount) external payable {\n        bytes32 id',
+  ),
+  channels('zero signs', ' && recovered != address(0)', ''),
+  channels(
+    'hosts of another market',
+    'if (hosts.channels() != address(this)) revert NotPointingHere(address(hosts));',
+    '',
+  ),
+  hosts('the hot key moves the payee', 'if (msg.sender != entry.payee) revert NotPayee(msg.sender, entry.payee);', ''),
+  hosts('no delay of the bond', ' || block.timestamp < entry.unbondsAt', ''),
+  hosts('the same output slashes', 'first.receipt.outputHash == second.receipt.outputHash', 'false'),
+  hosts('other jobs slash', 'first.receipt.jobHash != second.receipt.jobHash ||', ''),
+  hosts('unsigned evidence', 'if (_signerOf(second) != host) revert NotSignedByHost(1);', ''),
+  hosts('the bond stays after slashing', '(entry.bond, entry.unbondsAt) = (0, 0);\n        rewards', 'rewards'),
+  hosts('rewards twice', 'rewards[reporter] = 0;', ''),
+  tasks('published twice', 'if (_entries[taskId].payee != address(0)) revert AlreadyPublished(taskId);', ''),
+  tasks('one version twice', 'if (_versions[versionKey] != 0) revert VersionTaken(_versions[versionKey]);', ''),
+  tasks('anybody moves the payee', 'if (msg.sender != entry.payee) revert NotPayee(msg.sender, entry.payee);', ''),
+  tasks('anybody retires', 'if (msg.sender != entry.developer) revert NotDeveloper(msg.sender, entry.developer);', ''),
+  channels(
+    'permits re-entered',
+    'Typed.Signature calldata permitSignature\n    ) external nonReentrant',
+    'Typed.Signature calldata permitSignature\n    ) external',
+  ),
+  channels(
+    'opening re-entered',
+    'uint96 amount) external payable nonReentrant returns',
+    'uint96 amount) external payable returns',
+  ),
+  channels(
+    'finishing re-entered',
+    'finishClose(Typed.Terms calldata terms) external nonReentrant',
+    'finishClose(Typed.Terms calldata terms) external',
+  ),
+  channels(
+    'release re-entered',
+    'Typed.Signature calldata hostSignature\n    ) external nonReentrant',
+    'Typed.Signature calldata hostSignature\n    ) external',
+  ),
+  channels(
+    'withdrawal re-entered',
+    'withdraw(address token, address account) external nonReentrant',
+    'withdraw(address token, address account) external',
+  ),
+  channels('withdrawal elsewhere re-entered', 'address to) external nonReentrant', 'address to) external'),
+  channels(
+    'fees re-entered',
+    'bytes32[] calldata taskIds) external nonReentrant',
+    'bytes32[] calldata taskIds) external',
+  ),
+  channels(
+    'nothing is withdrawn',
+    'uint256 amount = _credits[token][account];\n        if (amount == 0) revert NothingToWithdraw();',
+    'uint256 amount = _credits[token][account];',
+  ),
+  channels('no fees are withdrawn', '        }\n        if (amount == 0) revert NothingToWithdraw();', '        }'),
+  channels('channels that never opened', 'if (state.deposit == 0) revert NotOpened(id);', ''),
+  channels('channels that ended', 'if (state.closesAt == FINISHED) revert AlreadyFinished(id);', ''),
+  channels('an authority for each group is not asked for', 'index < authorities.length && ', ''),
+  channels(
+    'an authority for anybody',
+    'Typed.hashClaimer(id, msg.sender), authorities',
+    'Typed.hashClaimer(id, host), authorities',
+  ),
+  channels('jobs not written', 'lane_.jobs = uint64(jobs);', ''),
+  channels('host amounts not written', 'lane_.hostAmount = uint96(hostPaid + host);', ''),
+  channels('developer amounts not written', 'lane_.developerAmount = uint96(developerPaid + developer);', ''),
+  channels('a voucher that brings nothing', 'if (due == 0) return (Skip.Stale, 0, 0);', ''),
+  channels('an empty channel', 'if (left == 0) return (Skip.EmptyChannel, 0, 0);', ''),
+  channels(
+    'rows not counted against each other',
+    '_claimRow(id, terms, row, left - paid)',
+    '_claimRow(id, terms, row, left)',
+  ),
+  channels('rows of others not passed over', 'next = _skipGroup(id, rows, next, group.rows, outcomes);', ''),
+  channels(
+    'the fee of another token remembered',
+    '(till.fee, till.known) = (fee, true);',
+    '(till.fee, till.known) = (0, true);',
+  ),
+  channels(
+    'a refund of everything',
+    'uint256 refund = state.deposit - state.claimed;',
+    'uint256 refund = state.deposit;',
+  ),
+  channels(
+    'top-ups restart a close',
+    'state.deposit = deposit;\n        emit ToppedUp',
+    'if (state.closesAt != 0) state.closesAt = uint64(block.timestamp) + terms.closeDelay;\n        state.deposit = deposit;\n        emit ToppedUp',
+  ),
+  channels(
+    'top-ups end a close',
+    'state.deposit = deposit;\n        emit ToppedUp',
+    'state.closesAt = 0;\n        state.deposit = deposit;\n        emit ToppedUp',
+  ),
+  channels('a close without its delay', 'uint64(block.timestamp) + terms.closeDelay;', 'uint64(block.timestamp);'),
+  hosts('no payee', 'if (payee == address(0)) revert ZeroPayee();\n        if (_entries', 'if (_entries'),
+  hosts('registered twice', 'if (_entries[msg.sender].payee != address(0)) revert AlreadyRegistered(msg.sender);', ''),
+  hosts('unbonding restarted', 'if (entry.unbondsAt != 0) revert AlreadyUnbonding(entry.unbondsAt);', ''),
+  hosts('a bond of any size', 'if (bond > type(uint96).max) revert BondTooLarge(bond);', ''),
+  hosts(
+    'the bond stays after it was paid',
+    '(entry.bond, entry.unbondsAt) = (0, 0);\n\n        emit Unbonded',
+    'emit Unbonded',
+  ),
+  hosts('other channels slash', 'first.receipt.channelId != second.receipt.channelId ||', ''),
+  hosts('unsigned evidence first', 'if (_signerOf(first) != host) revert NotSignedByHost(0);', ''),
+  hosts('receipts of every chain', 'Typed.VERSION, block.chainid, channels', 'Typed.VERSION, uint256(31337), channels'),
+  hosts('the reporter gets all', 'uint256 reward = bond / 2;', 'uint256 reward = bond;'),
+  hosts(
+    'peer ids of any size',
+    'if (peerId.length == 0 || peerId.length > MAX_PEER_ID_BYTES) revert BadPeerId(peerId.length);',
+    '',
+  ),
+  hosts(
+    'descriptions of any size',
+    'if (bytes(metadata).length > MAX_METADATA_BYTES) revert BadMetadata(bytes(metadata).length);',
+    '',
+  ),
+  tasks('no task id', 'if (taskId == 0) revert ZeroTaskId();', ''),
+  tasks('no payee at first', 'if (payee == address(0)) revert ZeroPayee();\n        if (_entries', 'if (_entries'),
+  tasks('retired twice', 'if (entry.retired) revert AlreadyRetired(taskId);', ''),
+  tasks('names of any size', 'if (raw.length == 0 || raw.length > maxBytes) revert BadText(text);', ''),
+  tasks('names of any letters', 'if (c <= 0x20 || c >= 0x7f || c == "/" || c == "@") revert BadText(text);', ''),
+  tasks(
+    'versions shared by all developers',
+    'bytes32 versionKey = keccak256(abi.encode(msg.sender, name, version));',
+    'bytes32 versionKey = keccak256(abi.encode(name, version));',
+  ),
+  typed('vouchers for every channel', 'mstore(add(at_, 0x20), channelId)', 'mstore(add(at_, 0x20), 0)'),
+  typed(
+    'vouchers without the developer',
+    'calldatacopy(add(at_, 0x40), row, 0x80)\n            result := keccak256(at_, 0xc0)',
+    'calldatacopy(add(at_, 0x40), row, 0x60)\n            result := keccak256(at_, 0xa0)',
+  ),
+  typed(
+    'channels without a salt',
+    'calldatacopy(add(at_, 0x20), terms, 0xc0)\n            result := keccak256(at_, 0xe0)',
+    'calldatacopy(add(at_, 0x20), terms, 0xa0)\n            result := keccak256(at_, 0xc0)',
+  ),
+  typed('releases of any sum', 'abi.encode(RELEASE, channelId, claimed)', 'abi.encode(RELEASE, channelId)'),
+  typed('openings of any amount', 'abi.encode(OPEN, channelId, amount)', 'abi.encode(OPEN, channelId)'),
+  typed('any claimer', 'abi.encode(CLAIMER, channelId, claimer)', 'abi.encode(CLAIMER, channelId)'),
+]
+
+function channels(name: string, from: string, to: string): Mutant {
+  return { name, file: 'Channels', from, to }
+}
+
+function hosts(name: string, from: string, to: string): Mutant {
+  return { name, file: 'Hosts', from, to }
+}
+
+function tasks(name: string, from: string, to: string): Mutant {
+  return { name, file: 'Tasks', from, to }
+}
+
+function typed(name: string, from: string, to: string): Mutant {
+  return { name, file: 'Typed', from, to }
+}
