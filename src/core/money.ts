@@ -17,7 +17,8 @@ export type Written = { number: string; unit: string }
 export const AMOUNT_HELP = 'whole number in the smallest unit, or tokens like 0.02 or 0.02ETH'
 
 const GWEI_DECIMALS = 9
-const MONEY = /^([0-9.]{1,68}) ?(0x[0-9a-fA-F]{40}|[A-Za-z][A-Za-z0-9.$_+-]{0,15})?$/
+/** `1e18` is a number with an exponent, and no amount of the token `e18`. */
+const MONEY = /^([0-9.]{1,68}) ?(?![eE][+-]?[0-9]+$)(0x[0-9a-fA-F]{40}|[A-Za-z][A-Za-z0-9.$_+-]{0,15})?$/
 
 /** Throws `bad_input` where it is no amount of money in any currency. */
 export function readMoney(text: string, what: string): Written {

@@ -58,6 +58,14 @@ export class Currencies {
   }
 }
 
+/** A host's refusal of a currency that it has no tariff in. */
+export function notTaken(currencies: Currencies, tariffs: readonly { token: Hex }[], token: Hex): MecaError {
+  const taken = tariffs.map((tariff) => currencies.name(tariff.token)).join(' and ')
+  return new MecaError('refused', `This host takes ${taken}, not ${currencies.name(token)}`, {
+    cure: 'ask another host, see meca quote',
+  })
+}
+
 /** The cap in one currency; undefined where the owner caps nothing. Throws `price_cap` where only others are capped. */
 export function capIn(caps: Caps | undefined, token: Hex, setting: string, currencies: Currencies): bigint | undefined {
   const cap = caps?.get(token)

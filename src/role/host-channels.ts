@@ -9,6 +9,7 @@ import { recover } from '../core/signature.ts'
 import { sessionDigest } from '../core/typed.ts'
 import type { Hex } from '../core/units.ts'
 import type { ClientMessage } from '../core/wire.ts'
+import { notTaken } from './currencies.ts'
 import type { HostComponents } from './host-components.ts'
 import { asSeen } from './seen.ts'
 
@@ -30,7 +31,7 @@ export class HostChannels {
 
   /** The channel as the chain has it now, written down. */
   async refreshed(channelId: Hex, terms: ChannelRecord['terms']): Promise<ChannelRecord> {
-    const state = await this.#c.channelState(channelId, this.#c.signal)
+    const state = await this.#c.channelState(channelId, terms.token, this.#c.signal)
     const blank: ChannelRecord = {
       channelId,
       side: 'host',
@@ -56,11 +57,10 @@ export class HostChannels {
 
   /** Throws where the hello is for another host, in a token not taken, too old, or not signed by the channel's signer. */
   checkHello(clientPeer: string, channelId: Hex, { terms, issuedAt, signature }: ClientMessage<'hello'>): void {
-    const { policy, domain, signer, peerId, wallNow } = this.#c
+    const { policy, domain, signer, peerId, wallNow, currencies } = this.#c
     if (terms.host !== signer.address)
       throw new MecaError('bad_input', `The channel is for ${terms.host}, this is ${signer.address}`)
-    if (!policy.tariffs.some((t) => t.token === terms.token))
-      throw new MecaError('refused', `The token ${terms.token} is not taken here`)
+    if (!policy.tariffs.some((t) => t.token === terms.token)) throw notTaken(currencies, policy.tariffs, terms.token)
     if (terms.closeDelaySeconds < policy.minCloseDelaySeconds) {
       throw new MecaError(
         'refused',

@@ -10,6 +10,7 @@ import type { Store } from '../store/store.ts'
 import type { Table } from '../store/tables.ts'
 import type { HostPolicy } from './admission.ts'
 import type { Book } from './book.ts'
+import type { Caps, Currencies } from './currencies.ts'
 import type { ExecuteComponents } from './execute.ts'
 import type { Fleet } from './fleet.ts'
 import type { Restorer } from './restore.ts'
@@ -41,7 +42,7 @@ export type HostComponents = {
   execute: ExecuteComponents
   policy: HostPolicy
   confirmations: number
-  channelState(channelId: Hex, signal: AbortSignal): Promise<ChainChannel>
+  channelState(channelId: Hex, token: Hex, signal: AbortSignal): Promise<ChainChannel>
   /** The tariffs of a recent offer of this host, if it still stands. */
   offered(sequence: number): readonly Tariff[] | undefined
   /** Throws `disk_full` where the records might find no room. */
@@ -49,9 +50,11 @@ export type HostComponents = {
   /** Accepted vouchers go to a second place too, where the owner named one. */
   exportVouchers(rows: readonly RowRecord[], kind: 'vouched' | 'exact'): void
   restorer: Restorer
-  /** What was billed and not collected: by this client, and by all. Nothing new is taken beyond the owner's caps. */
-  owed(client: Hex): { client: bigint; all: bigint }
-  exposure: { perClient: bigint; total: bigint }
+  /** What was billed in a currency and not collected: by this client, and by all. */
+  owed(client: Hex, token: Hex): { client: bigint; all: bigint }
+  /** Nothing new is taken beyond the owner's caps. */
+  exposure: { perClient: Caps; total: Caps }
+  currencies: Currencies
   /** Claims what was billed on a channel; resolves to what is still unpaid. */
   collect(channelId: Hex): Promise<bigint>
   releaseSignature(channelId: Hex, claimed: bigint): Hex

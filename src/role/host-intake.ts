@@ -12,6 +12,7 @@ import type { ClientMessage, JobRequest } from '../core/wire.ts'
 import { checkRequest } from './admission.ts'
 import { failpoint } from '../failpoint.ts'
 import type { LiveRow } from './book.ts'
+import { notTaken } from './currencies.ts'
 import type { HostChannels } from './host-channels.ts'
 import type { HostComponents } from './host-components.ts'
 import type { HostJobs, LiveJob } from './host-jobs.ts'
@@ -200,21 +201,24 @@ export class HostIntake {
 
   /** The host's own bound: beyond it, it collects before it works on. */
   #requireCollected({ channelId, terms }: ChannelRecord): void {
-    const { exposure, owed, collect, log } = this.#c
-    const { client, all } = owed(terms.client)
-    if (client <= exposure.perClient && all <= exposure.total) return
+    const { exposure, owed, collect, currencies, log } = this.#c
+    const { client, all } = owed(terms.client, terms.token)
+    const [perClient, total] = [exposure.perClient.get(terms.token) ?? 0n, exposure.total.get(terms.token) ?? 0n]
+    if (client <= perClient && all <= total) return
     collect(channelId).catch((error: unknown) => log.warn({ err: error, channelId }, 'what is owed was not collected'))
+    const show = (amount: bigint) => currencies.show(amount, terms.token)
     throw new MecaError(
       'busy',
-      `This host collects first: ${client} is owed by this client and ${all} by all, its caps are ${exposure.perClient} and ${exposure.total}`,
+      `This host collects first: ${show(client)} is owed by this client and ${show(all)} by all, its caps are ${show(perClient)} and ${show(total)}`,
       { cure: 'try again in a moment' },
     )
   }
 
   #tariff(request: JobRequest) {
     const offered = 'offer' in request.basis ? this.#c.offered(request.basis.offer) : undefined
-    const tariff = (offered ?? this.#c.policy.tariffs).find((t) => t.token === request.price.token)
-    if (tariff === undefined) throw new MecaError('payment', `The token ${request.price.token} is not taken here`)
+    const tariffs = offered ?? this.#c.policy.tariffs
+    const tariff = tariffs.find((t) => t.token === request.price.token)
+    if (tariff === undefined) throw notTaken(this.#c.currencies, tariffs, request.price.token)
     return tariff
   }
 

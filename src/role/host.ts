@@ -177,7 +177,7 @@ export class Host {
         throw new MecaError('payment', `${unpaid} was billed and no voucher says so exactly`, {
           cure: 'send vouchers over what was billed, then ask again',
         })
-      const { claimed } = await this.#c.channelState(channelId, this.#c.signal)
+      const { claimed } = await this.#c.channelState(channelId, channel.terms.token, this.#c.signal)
       session.send(FRAME.released, { channelId, claimed, signature: this.#c.releaseSignature(channelId, claimed) })
     } catch (error) {
       session.refused(channelId, undefined, error)

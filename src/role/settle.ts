@@ -14,6 +14,7 @@ import type { Alarm } from './alarms.ts'
 import type { LiveRow } from './book.ts'
 import { inClaims, voucherToClaim } from './claims.ts'
 import type { ClaimGroup } from './claims.ts'
+import type { Caps } from './currencies.ts'
 import { channelAlarms, pendingOn } from './risk.ts'
 import { Watch } from './watch.ts'
 import type { WatchComponents } from './watch.ts'
@@ -21,8 +22,8 @@ import type { WatchComponents } from './watch.ts'
 export type SettleComponents = WatchComponents & {
   /** One transaction for all groups; rows that the contract would skip are left out of it. */
   claim(groups: readonly ClaimGroup[], signal: AbortSignal): Promise<{ tx: Hex | null; gasUsed: bigint }>
-  /** Something of this size (smallest unit) is worth a transaction at once. */
-  claimThreshold: bigint
+  /** Something of this size is worth a transaction at once; in a currency without a size only time is. */
+  claimThreshold: Caps
   claimEveryMs: number
 }
 
@@ -49,7 +50,7 @@ export class Settler {
   /** When the highest vouchers were last claimed where exact ones were missing. */
   #lastLateAt: number
   /** By channel, what the last claim over all channels left behind. */
-  #leftBehind = new Map<Hex, bigint>()
+  readonly #leftBehind = new Map<Hex, bigint>()
 
   constructor(c: SettleComponents) {
     this.#c = c
@@ -84,7 +85,7 @@ export class Settler {
       const channels = this.#watch.channels().filter((c) => channelId === undefined || c.channelId === channelId)
       const seen = await Promise.all(channels.map((c) => this.#watch.one(c)))
       const claimed = await this.#collect(seen, (c) => c.closesAt > 0)
-      if (channelId === undefined) this.#markLeft()
+      if (channelId === undefined) this.#markLeft(channels)
       return claimed
     })
   }
@@ -105,11 +106,11 @@ export class Settler {
     return Math.max(0, closesAt - this.#watch.chainNow)
   }
 
-  /** What was billed and not collected, and still can be. */
-  owed(client: Hex): { client: bigint; all: bigint } {
+  /** What was billed in a currency and not collected, and still can be. */
+  owed(client: Hex, token: Hex): { client: bigint; all: bigint } {
     let [own, all] = [0n, 0n]
     for (const channel of this.#c.book.channels.values()) {
-      if (channel.state === 'closed') continue
+      if (channel.state === 'closed' || channel.terms.token !== token) continue
       const pending = this.pendingOn(channel.channelId)
       all += pending
       if (channel.terms.client === client) own += pending
@@ -132,22 +133,29 @@ export class Settler {
   }
 
   async #claimWhatIsDue(channels: readonly ChannelRecord[]): Promise<void> {
-    const { claimThreshold, claimEveryMs, now } = this.#c
-    const pending = channels.reduce((all, c) => all + this.pendingOn(c.channelId), 0n)
+    const { claimEveryMs, now } = this.#c
     const late = now() - this.#lastLateAt >= claimEveryMs
-    const due = pending > 0n && (pending >= claimThreshold || late)
+    const byToken = Map.groupBy(channels, ({ terms }) => terms.token)
+    const due = [...byToken].filter(([token, of]) => this.#isDue(token, of, late)).flatMap(([, of]) => of)
     const again = new Set(this.#watch.vanished)
     this.#watch.vanished.clear()
     const presses: Urgent = (c) => (c.state === 'closing' && c.closesAt > 0) || again.has(c.channelId)
     try {
-      await this.#collect(due ? channels : channels.filter(presses), (c) => late || presses(c))
+      const dueOrPressing = channels.filter((c) => due.includes(c) || presses(c))
+      await this.#collect(dueOrPressing, (c) => late || presses(c))
     } catch (error) {
       for (const channelId of again) this.#watch.vanished.add(channelId)
       throw error
     }
-    if (due) this.#markLeft()
+    if (due.length > 0) this.#markLeft(due)
     // Not at every claim: a client that never says what it owes exactly must not be put off by the claims on others.
-    if (due && late) this.#lastLateAt = now()
+    if (due.length > 0 && late) this.#lastLateAt = now()
+  }
+
+  #isDue(token: Hex, channels: readonly ChannelRecord[], late: boolean): boolean {
+    const pending = channels.reduce((all, c) => all + this.pendingOn(c.channelId), 0n)
+    const threshold = this.#c.claimThreshold.get(token)
+    return pending > 0n && (late || (threshold !== undefined && pending >= threshold))
   }
 
   async #collect(channels: readonly ChannelRecord[], urgent: Urgent): Promise<Claimed[]> {
@@ -181,8 +189,8 @@ export class Settler {
     return { tx, gasUsed, rows, hostAmount, developerAmount, token }
   }
 
-  #markLeft(): void {
-    this.#leftBehind = new Map([...this.#c.book.channels.keys()].map((id) => [id, this.pendingOn(id)]))
+  #markLeft(channels: readonly ChannelRecord[]): void {
+    for (const { channelId } of channels) this.#leftBehind.set(channelId, this.pendingOn(channelId))
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

@@ -20,7 +20,7 @@ export type WatchComponents = {
   book: Book
   /** That the chain is still the one it was, and the time of its newest block in seconds. Throws where it is not. */
   look(signal: AbortSignal): Promise<number>
-  state(channelId: Hex, signal: AbortSignal): Promise<ChainChannel>
+  state(channelId: Hex, token: Hex, signal: AbortSignal): Promise<ChainChannel>
   lane(channelId: Hex, taskId: Hex, signal: AbortSignal): Promise<Totals>
   watchEveryMs: number
   alarms: Alarms
@@ -80,7 +80,7 @@ export class Watch {
 
   async one(channel: ChannelRecord): Promise<ChannelRecord> {
     const { book, alarms, log, signal, wallNow } = this.#c
-    const state = await this.#c.state(channel.channelId, signal)
+    const state = await this.#c.state(channel.channelId, channel.terms.token, signal)
     const current = book.channels.get(channel.channelId) ?? channel
     const next = asSeen(current, state, wallNow())
     if (!sameState(current, next)) {

@@ -36,12 +36,13 @@ export class Deposits {
   }
 
   /** Throws where one of the endpoints gives no answer: without it nothing more is believed than before. */
-  async state(channelId: Hex, signal: AbortSignal): Promise<ChainChannel> {
+  async state(channelId: Hex, token: Hex, signal: AbortSignal): Promise<ChainChannel> {
     const all = await Promise.all(this.#endpoints.map(({ channels }) => this.#seenBy(channels, channelId, signal)))
     this.#compare(channelId, all)
     const least = (pick: (seen: Seen) => bigint) => all.map(pick).reduce((a, b) => (a < b ? a : b))
     const deposit = this.#lending.counted(
       channelId,
+      token,
       least((s) => s.confirmed),
       least((s) => s.deposit),
     )

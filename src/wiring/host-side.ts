@@ -22,6 +22,8 @@ import type { HostPolicy } from '../role/admission.ts'
 import { Advertiser } from '../role/advertise.ts'
 import { Book } from '../role/book.ts'
 import type { FilesComponents } from '../role/execute-files.ts'
+import { notTaken } from '../role/currencies.ts'
+import type { Caps } from '../role/currencies.ts'
 import { Fleet } from '../role/fleet.ts'
 import { GpuShelf } from '../role/gpus.ts'
 import { Host } from '../role/host.ts'
@@ -78,7 +80,7 @@ export async function openHost(
   closer.add(() => fleet.close())
   const book = await Book.open(base.store, base.tables, 'host')
   const advertiser = makeAdvertiser(base, policy, fleet, images, () => !host.draining)
-  const lending = new Lending(config.host.unconfirmedExposure, book)
+  const lending = new Lending(base.currencies.caps('host.unconfirmedExposure', config.host.unconfirmedExposure), book)
   const deposits = new Deposits(base, lending, base.alarms)
   const settler = makeSettler(base, book, deposits)
   const copies = await openCopies(base, closer)
@@ -252,13 +254,13 @@ function hostComponents(
       now,
       wallNow,
     },
-    channelState: (id, signal) => deposits.state(id, signal),
+    channelState: (id, token, signal) => deposits.state(id, token, signal),
     offered: (sequence) => advertiser.offered(sequence),
     requireSpace: spaceCheck(base),
     exportVouchers: exporter(base, book, copies),
     restorer,
-    owed: (client) => settler.owed(client),
-    exposure: { perClient: config.host.exposurePerClient, total: config.host.exposureTotal },
+    owed: (client, token) => settler.owed(client, token),
+    exposure: exposureOf(base),
     collect: async (channelId) => {
       await settler.claim(channelId)
       return settler.pendingOn(channelId)
@@ -270,6 +272,20 @@ function hostComponents(
     now,
     wallNow,
   }
+}
+
+/** Throws `bad_config` where this host would take a currency without a cap on what may be owed in it. */
+function exposureOf({ config: { host }, currencies }: Base): { perClient: Caps; total: Caps } {
+  const perClient = currencies.caps('host.exposurePerClient', host.exposurePerClient)
+  const total = currencies.caps('host.exposureTotal', host.exposureTotal)
+  for (const { token } of host.tariffs) {
+    if (perClient.has(token) && total.has(token)) continue
+    const name = currencies.name(token)
+    throw new MecaError('bad_config', `host.tariffs takes ${name}, and no cap says how much of it may be owed`, {
+      cure: `add an amount in ${name} to host.exposurePerClient and host.exposureTotal`,
+    })
+  }
+  return { perClient, total }
 }
 
 /** Files jobs: their container, their links, and the disk that their outputs pass over. */
@@ -299,13 +315,13 @@ function makeSettler(base: Base, book: Book, deposits: Deposits): Settler {
       await chain.verifyId(signal)
       return (await chain.block(signal)).timestamp
     },
-    state: (id, signal) => deposits.state(id, signal),
+    state: (id, token, signal) => deposits.state(id, token, signal),
     lane: (id, task, signal) => channels.lane(id, task, signal),
     claim: async (groups, signal) => {
       const { receipt } = await channels.claim(wallet, groups, signal)
       return { tx: receipt?.hash ?? null, gasUsed: receipt?.gasUsed ?? 0n }
     },
-    claimThreshold: config.host.claimThreshold,
+    claimThreshold: base.currencies.caps('host.claimThreshold', config.host.claimThreshold),
     claimEveryMs: config.host.claimEveryMs,
     watchEveryMs: Math.max(1_000, 4 * config.chain.pollMs),
     alarms: base.alarms,
@@ -341,7 +357,7 @@ async function quote(
   const task = await base.tasks.get(request.task, signal)
   checkTask({ policy }, request.resources, request.maxSeconds, request.inputBytes, task)
   const tariff = policy.tariffs.find(({ token }) => token === request.token)
-  if (tariff === undefined) throw new MecaError('refused', `The token ${request.token} is not taken here`)
+  if (tariff === undefined) throw notTaken(base.currencies, policy.tariffs, request.token)
   const price = priceFor(tariff, request.resources, request.maxSeconds, task.entry.fee)
   const body: Quote = {
     v: 1,

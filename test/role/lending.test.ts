@@ -9,6 +9,7 @@ import { Lending } from '../../src/role/lending.ts'
 import { word } from './home.ts'
 
 const LIMIT = 100n
+const LIMITS = new Map([[NATIVE, LIMIT]])
 
 function channel(n: number): ChannelRecord {
   const terms = { client: NATIVE, signer: NATIVE, host: NATIVE, token: NATIVE, closeDelaySeconds: 1, salt: word(n) }
@@ -34,30 +35,30 @@ function book(channels: number) {
 }
 
 test('nothing is lent by default, and a confirmed deposit counts in full', () => {
-  const lending = new Lending(0n, book(1))
-  assert.equal(lending.counted(word(0), 0n, 500n), 0n)
-  assert.equal(lending.counted(word(0), 500n, 500n), 500n)
+  const lending = new Lending(new Map(), book(1))
+  assert.equal(lending.counted(word(0), NATIVE, 0n, 500n), 0n)
+  assert.equal(lending.counted(word(0), NATIVE, 500n, 500n), 500n)
 })
 
 test('the limit is one for all channels, and is free again when a deposit is confirmed', () => {
-  const lending = new Lending(LIMIT, book(3))
-  assert.equal(lending.counted(word(0), 0n, 70n), 70n)
-  assert.equal(lending.counted(word(1), 0n, 70n), 30n)
-  assert.equal(lending.counted(word(2), 0n, 70n), 0n)
-  assert.equal(lending.counted(word(0), 70n, 70n), 70n)
-  assert.equal(lending.counted(word(2), 0n, 70n), 70n)
+  const lending = new Lending(LIMITS, book(3))
+  assert.equal(lending.counted(word(0), NATIVE, 0n, 70n), 70n)
+  assert.equal(lending.counted(word(1), NATIVE, 0n, 70n), 30n)
+  assert.equal(lending.counted(word(2), NATIVE, 0n, 70n), 0n)
+  assert.equal(lending.counted(word(0), NATIVE, 70n, 70n), 70n)
+  assert.equal(lending.counted(word(2), NATIVE, 0n, 70n), 70n)
 })
 
 test('a deposit that vanished keeps its part of the limit, over a restart too', () => {
   const records = book(2)
-  const lending = new Lending(LIMIT, records)
-  assert.equal(lending.counted(word(0), 0n, 80n), 80n)
+  const lending = new Lending(LIMITS, records)
+  assert.equal(lending.counted(word(0), NATIVE, 0n, 80n), 80n)
   records.vouched.set(word(0), 80n)
-  assert.equal(lending.counted(word(0), 0n, 0n), 0n)
-  assert.equal(lending.exposed(), 80n)
-  assert.equal(lending.counted(word(1), 0n, 500n), 20n)
-  const restarted = new Lending(LIMIT, records)
-  assert.equal(restarted.counted(word(1), 0n, 500n), 20n)
+  assert.equal(lending.counted(word(0), NATIVE, 0n, 0n), 0n)
+  assert.equal(lending.exposed(NATIVE), 80n)
+  assert.equal(lending.counted(word(1), NATIVE, 0n, 500n), 20n)
+  const restarted = new Lending(LIMITS, records)
+  assert.equal(restarted.counted(word(1), NATIVE, 0n, 500n), 20n)
 })
 
 test('whatever deposits, reorganisations, vouchers and restarts come: never more than the limit is vouched for unconfirmed', () => {
@@ -71,15 +72,15 @@ test('whatever deposits, reorganisations, vouchers and restarts come: never more
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
       const records = book(4)
-      let lending = new Lending(LIMIT, records)
+      let lending = new Lending(LIMITS, records)
       // What was ever confirmed stays so here; what a deeper reorganisation takes is the owner's choice of confirmations.
       const sure = new Map<Hex, bigint>()
       for (const { id, confirmed, newest, vouch, restart } of steps) {
-        if (restart) lending = new Lending(LIMIT, records)
+        if (restart) lending = new Lending(LIMITS, records)
         const channelId = word(id)
         sure.set(channelId, confirmed > (sure.get(channelId) ?? 0n) ? confirmed : (sure.get(channelId) ?? 0n))
         const now = sure.get(channelId) ?? 0n
-        const counted = lending.counted(channelId, now, newest > now ? newest : now)
+        const counted = lending.counted(channelId, NATIVE, now, newest > now ? newest : now)
         // As host-vouchers does: cumulative, and never beyond what counts.
         if (vouch <= counted && vouch > (records.vouched.get(channelId) ?? 0n)) records.vouched.set(channelId, vouch)
         const unsure = [...records.channels.keys()]

@@ -25,6 +25,8 @@ const DELAY = 3600
 const totals = (jobs: number, hostAmount: bigint): Totals => ({ jobs, hostAmount, developerAmount: 0n })
 const exact = (t: Totals) => ({ totals: t, signature: EXACT })
 
+const worth = (amount: bigint) => new Map([[NATIVE, amount]])
+
 function row(over: Partial<LiveRow> = {}): LiveRow {
   return {
     channelId: word(2),
@@ -88,7 +90,7 @@ async function open(t: TestContext, over: Partial<SettleComponents> = {}) {
           chain.lanes.set(channelIdOf(DOMAIN, terms), { jobs, hostAmount, developerAmount })
       return Promise.resolve({ tx: word(9), gasUsed: 1n })
     },
-    claimThreshold: 50n,
+    claimThreshold: worth(50n),
     claimEveryMs: 60_000,
     watchEveryMs: 5,
     alarms,
@@ -142,7 +144,7 @@ test('a clock that is set an hour back or forth neither delays a claim nor hurri
 })
 
 test('P-reorg a claim that the chain has taken back is made again at once, and once', async (t) => {
-  const { book, chain, settler, add, said } = await open(t, { claimThreshold: 60n, claimEveryMs: 1e9 })
+  const { book, chain, settler, add, said } = await open(t, { claimThreshold: worth(60n), claimEveryMs: 1e9 })
   const one = add(1, { exact: exact(totals(1, 60n)) })
   settler.start()
   await eventually('the claim', () => said(one).length === 1)
@@ -167,7 +169,7 @@ test('tasks that were paid more than their channel are a contradiction: an alarm
 })
 
 test('a close is claimed from at once, with the highest voucher where no exact one says as much', async (t) => {
-  const { chain, settler, add, said } = await open(t, { claimThreshold: 1_000_000n, claimEveryMs: 1e9 })
+  const { chain, settler, add, said } = await open(t, { claimThreshold: worth(1_000_000n), claimEveryMs: 1e9 })
   const one = add(1, {})
   chain.closesAt = chain.time + DELAY
   settler.start()
@@ -233,7 +235,7 @@ test('a channel that was released stays closing whatever the chain says', async 
 })
 
 test('a deposit that is gone is an alarm', async (t) => {
-  const { chain, alarms, settler, add } = await open(t, { claimThreshold: 1_000_000n, claimEveryMs: 1e9 })
+  const { chain, alarms, settler, add } = await open(t, { claimThreshold: worth(1_000_000n), claimEveryMs: 1e9 })
   add(1, {})
   chain.deposit = 0n
   settler.start()
