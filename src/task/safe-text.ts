@@ -11,8 +11,12 @@ import { composeYaml } from './yaml-tree.ts'
 export type Place = { line: number; column: number }
 export type Path = readonly (string | number)[]
 
-/** `placeOf` answers for the deepest part of the path that is there. */
-export type ReadText = { readonly value: unknown; placeOf(path: Path): Place }
+/** `placeOf` answers for the deepest part of the path that is there; `spellingOf` a YAML number as its author wrote it. */
+export type ReadText = {
+  readonly value: unknown
+  placeOf(path: Path): Place
+  spellingOf(path: Path): string | undefined
+}
 
 /** A fault of the text itself. */
 export type Fault = Place & { what: string }
@@ -28,7 +32,7 @@ export const MAX_TEXT_DEPTH = 64
 /** Custom tags, repeated keys, several documents and many aliases are refused. Throws with every fault in `details.faults`. */
 export function readYaml(text: string, reading: Reading): ReadText {
   requireSize(text, reading)
-  const { value, offsets, faults } = composeYaml(text, MAX_TEXT_DEPTH)
+  const { value, offsets, spellings, faults } = composeYaml(text, MAX_TEXT_DEPTH)
   if (faults.length > 0) {
     throw unreadable(
       'YAML',
@@ -36,7 +40,11 @@ export function readYaml(text: string, reading: Reading): ReadText {
       reading,
     )
   }
-  return { value, placeOf: (path) => placeAt(text, nearest(offsets, path)) }
+  return {
+    value,
+    placeOf: (path) => placeAt(text, nearest(offsets, path)),
+    spellingOf: (path) => spellings.get(JSON.stringify(path)),
+  }
 }
 
 /** Repeated keys are refused. Throws with the fault in `details.faults`. */
@@ -44,7 +52,11 @@ export function readJson(text: string, reading: Reading): ReadText {
   requireSize(text, reading)
   const fault = scanJson(text, MAX_TEXT_DEPTH)
   if (fault !== undefined) throw unreadable('JSON', [{ ...placeAt(text, fault.offset), what: fault.what }], reading)
-  return { value: parse(text, reading), placeOf: (path) => placeAt(text, nearest(jsonOffsets(text), path)) }
+  return {
+    value: parse(text, reading),
+    placeOf: (path) => placeAt(text, nearest(jsonOffsets(text), path)),
+    spellingOf: () => undefined,
+  }
 }
 
 function parse(text: string, reading: Reading): unknown {

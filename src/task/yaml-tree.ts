@@ -4,11 +4,17 @@
  * aliases, tags and keys are judged one by one.
  */
 import { isAlias, isMap, isScalar, isSeq, Lexer, parseDocument, Parser } from 'yaml'
-import type { Document, Node, Pair } from 'yaml'
+import type { Document, Node, Pair, Scalar } from 'yaml'
 import type { Path } from './safe-text.ts'
 
 type Spot = { offset: number; what: string }
-type Composed = { value: unknown; offsets: ReadonlyMap<string, number>; faults: Spot[] }
+type Composed = {
+  value: unknown
+  offsets: ReadonlyMap<string, number>
+  /** Of numbers: `1.0` is not `1` to everybody. */
+  spellings: ReadonlyMap<string, string>
+  faults: Spot[]
+}
 
 /** A descriptor of 20 KB has about 3,000 tokens; the library needs a second for 500,000. */
 const MAX_TOKENS = 50_000
@@ -19,14 +25,15 @@ const CORE_TAG = /^tag:yaml\.org,2002:(str|int|float|bool|null|map|seq)$/
 
 export function composeYaml(text: string, maxDepth: number): Composed {
   const refused = tooMuch(text, maxDepth)
-  if (refused !== undefined) return { value: undefined, offsets: new Map(), faults: [refused] }
+  const nothing = { value: undefined, offsets: new Map(), spellings: new Map() }
+  if (refused !== undefined) return { ...nothing, faults: [refused] }
   // Our own walk finds repeated keys in linear time; the library compares each key with each.
   const document = parseDocument(text, { schema: 'core', uniqueKeys: false, prettyErrors: false, logLevel: 'error' })
   const faults = [...document.errors, ...document.warnings].map((e) => ({ offset: e.pos[0], what: e.message }))
-  if (faults.length > 0) return { value: undefined, offsets: new Map(), faults }
+  if (faults.length > 0) return { ...nothing, faults }
   const walk = new Walk(document, maxDepth)
   const value = walk.value(document.contents, [], new Set())
-  return { value, offsets: walk.offsets, faults: walk.faults }
+  return { value, offsets: walk.offsets, spellings: walk.spellings, faults: walk.faults }
 }
 
 function tooMuch(text: string, maxDepth: number): Spot | undefined {
@@ -43,6 +50,7 @@ function tooMuch(text: string, maxDepth: number): Spot | undefined {
 
 class Walk {
   readonly offsets = new Map<string, number>()
+  readonly spellings = new Map<string, string>()
   readonly faults: Spot[] = []
   readonly #document: Document
   readonly #maxDepth: number
@@ -61,10 +69,16 @@ class Walk {
     if (path.length > 0 && !this.offsets.has(JSON.stringify(path))) this.offsets.set(JSON.stringify(path), offset)
     if (isAlias(node)) return this.#alias(node, path, above)
     if (hasForeignTag(node)) return this.#refuse(offset, `has the tag ${String(node.tag).slice(0, 80)}`)
-    if (isScalar(node)) return node.value
+    if (isScalar(node)) return this.#scalar(node, path)
     if (isSeq(node)) return node.items.map((item, i) => this.value(item, [...path, i], new Set([...above, node])))
     if (isMap(node)) return this.#map(node.items, path, new Set([...above, node]))
     return null
+  }
+
+  #scalar(node: Scalar, path: Path): unknown {
+    if (typeof node.value === 'number' && node.source !== undefined)
+      this.spellings.set(JSON.stringify(path), node.source)
+    return node.value
   }
 
   #map(pairs: readonly Pair[], path: Path, above: ReadonlySet<unknown>): Record<string, unknown> {

@@ -26,6 +26,7 @@ test('YAML becomes plain values, with the place of each', () => {
   assert.deepEqual(read.placeOf(['b', 1, 'd']), { line: 4, column: 14 })
   assert.deepEqual(read.placeOf(['b', 1, 'missing', 'x']), { line: 4, column: 5 })
   assert.deepEqual(read.placeOf([]), { line: 1, column: 1 })
+  assert.equal(readYaml('a: {b: 1.50}', AS).spellingOf(['a', 'b']), '1.50')
 })
 
 test('JSON becomes plain values, with the place of each', () => {
