@@ -7,20 +7,32 @@ import { NATIVE } from '../core/units.ts'
 import { channelsBytecode, devTokenBytecode, hostsBytecode, tasksBytecode } from './abi.ts'
 import { Chain } from './chain.ts'
 import type { ChainOptions, Deployment } from './chain.ts'
+import { Token } from './token.ts'
 import { Wallet } from './wallet.ts'
 
-/** A token for play, with permit; the deployer gets all of it. `supply` in its smallest unit. */
-export type NewToken = { name: string; symbol: string; decimals: number; supply: bigint }
+/** A token for play, with permit: the deployer gets all of it and gives the shares. Amounts in its smallest unit. */
+export type NewToken = {
+  name: string
+  symbol: string
+  decimals: number
+  supply: bigint
+  shares?: readonly { to: Hex; amount: bigint }[]
+}
 
 /** `token`: also deploys the market's own token. */
 export type DeployOptions = ChainOptions & { token?: NewToken }
 
-type Make = (what: string, code: Hex, types: readonly string[], args: readonly unknown[]) => Promise<Hex>
+type Maker = {
+  chain: Chain
+  wallet: Wallet
+  make(what: string, code: Hex, types: readonly string[], args: readonly unknown[]): Promise<Hex>
+}
 
 /** Throws `chain_unreachable`, `insufficient_funds` or `chain_refused`. The key must send nothing else meanwhile. */
 export async function deploy(rpcUrl: string, deployer: Signer, options: DeployOptions): Promise<Deployment> {
   const { signal } = options
-  const { chain, make } = await maker(rpcUrl, deployer, options)
+  const maker = await openMaker(rpcUrl, deployer, options)
+  const { chain, make } = maker
   const { chainId } = chain.deployment
   const tasks = await make('Tasks', tasksBytecode, [], [])
   // Hosts and Channels name each other, so the address of the second is foretold; its constructor checks it.
@@ -29,7 +41,7 @@ export async function deploy(rpcUrl: string, deployer: Signer, options: DeployOp
   const hosts = await make('Hosts', hostsBytecode, ['address'], [foretold])
   const channels = await make('Channels', channelsBytecode, ['address', 'address'], [tasks, hosts])
   if (options.token === undefined) return { chainId, contracts: { tasks, hosts, channels } }
-  return { chainId, contracts: { tasks, hosts, channels }, token: await makeToken(make, options.token) }
+  return { chainId, contracts: { tasks, hosts, channels }, token: await makeToken(maker, options.token, signal) }
 }
 
 /** One more token on a chain that is there. */
@@ -39,27 +51,31 @@ export async function deployToken(
   token: NewToken,
   options: ChainOptions,
 ): Promise<Hex> {
-  const { make } = await maker(rpcUrl, deployer, options)
-  return makeToken(make, token)
+  return makeToken(await openMaker(rpcUrl, deployer, options), token, options.signal)
 }
 
-function makeToken(make: Make, { name, symbol, decimals, supply }: NewToken): Promise<Hex> {
-  return make('DevToken', devTokenBytecode, ['string', 'string', 'uint8', 'uint256'], [name, symbol, decimals, supply])
+async function makeToken({ chain, wallet, make }: Maker, token: NewToken, signal: AbortSignal): Promise<Hex> {
+  const { name, symbol, decimals, supply, shares = [] } = token
+  const types = ['string', 'string', 'uint8', 'uint256']
+  const address = await make('DevToken', devTokenBytecode, types, [name, symbol, decimals, supply])
+  const erc20 = new Token(chain, address)
+  for (const { to, amount } of shares) await erc20.transfer(wallet, to, amount, signal)
+  return address
 }
 
-async function maker(rpcUrl: string, deployer: Signer, options: ChainOptions): Promise<{ chain: Chain; make: Make }> {
+async function openMaker(rpcUrl: string, deployer: Signer, options: ChainOptions): Promise<Maker> {
   const { signal } = options
   const nowhere = { tasks: NATIVE, hosts: NATIVE, channels: NATIVE } as const
   const chainId = await new Chain(rpcUrl, { chainId: 0, contracts: nowhere }, options).chainId(signal)
   const chain = new Chain(rpcUrl, { chainId, contracts: nowhere }, options)
   const wallet = new Wallet(chain, deployer, forgetful())
-  const make: Make = async (what, code, types, args) => {
+  const make: Maker['make'] = async (what, code, types, args) => {
     const data = (code + AbiCoder.defaultAbiCoder().encode(types, args).slice(2)) as Hex
     const { contract } = await wallet.send({ data }, `deploy ${what}`, signal)
     if (contract === undefined) throw new MecaError('chain_unreachable', `The chain names no address for ${what}`)
     return contract
   }
-  return { chain, make }
+  return { chain, wallet, make }
 }
 
 /** A deployment that breaks off is begun anew, so there is nothing to take up again. */

@@ -12,14 +12,18 @@ import { HDNodeWallet } from 'ethers'
 import { parse, stringify } from 'yaml'
 import { z } from 'zod'
 import { startAnvil } from '../chain/anvil.ts'
+import type { Deployment } from '../chain/chain.ts'
 import { deploy } from '../chain/deploy.ts'
 import { inheritedEnvironment } from '../config.ts'
 import { MecaError } from '../core/errors.ts'
 import { makeSigner } from '../core/signature.ts'
 import { fromHex } from '../core/typed.ts'
 import type { Hex } from '../core/units.ts'
+import type { TokenInfo } from '../role/api.ts'
 import { makeCloser } from './base.ts'
 import type { Closer } from './base.ts'
+import { inToken, newToken } from './devnet-token.ts'
+import type { PlayToken } from './devnet-token.ts'
 import { baseAtHand, FOLDER_PREFIX, removeStale, sweepHome, writeRecord } from './devnet-traces.ts'
 import { prepareHome } from './prepare.ts'
 
@@ -29,6 +33,8 @@ export type Devnet = {
   chainId: number
   rpc: string
   contracts: { tasks: Hex; hosts: Hex; channels: Hex }
+  /** The market's own currency, where it is not the chain's. */
+  token: TokenInfo | undefined
   developer: Member
   client: Member
   hosts: Member[]
@@ -39,7 +45,13 @@ export type Devnet = {
   close(): Promise<void>
 }
 
-export type DevnetOptions = { hosts: number; signal: AbortSignal; onStep?: (step: string, detail?: string) => void }
+export type DevnetOptions = {
+  hosts: number
+  /** The market is in a token of this name; its hosts take the chain's own currency too. */
+  token?: PlayToken
+  signal: AbortSignal
+  onStep?: (step: string, detail?: string) => void
+}
 
 /** Every development chain knows it; its accounts own play money, and nothing else. */
 const MNEMONIC = 'test test test test test test test test test test test junk'
@@ -71,7 +83,7 @@ export async function startDevnet(options: DevnetOptions): Promise<Devnet> {
 }
 
 async function open(
-  { hosts, signal, onStep = () => undefined }: DevnetOptions,
+  { hosts, token: play, signal, onStep = () => undefined }: DevnetOptions,
   closer: Closer,
   lost: PromiseWithResolvers<MecaError>,
 ): Promise<Devnet> {
@@ -88,16 +100,18 @@ async function open(
   closer.add(() => anvil.stop())
   await writeRecord(folder, { pid: process.pid, anvil: anvil.pid })
   onStep('contracts')
-  const deployment = await deploy(anvil.url, makeSigner(keyOf(DEPLOYER)), { signal, pollMs: 50 })
+  const deployment = await deployMarket(anvil.url, play, signal)
   const deploymentFile = join(folder, 'deployment.json')
   await writeFile(deploymentFile, JSON.stringify(deployment, null, 2))
+  const token =
+    play === undefined || deployment.token === undefined ? undefined : { ...play, address: deployment.token }
   const base = await readFile(new URL('../../config/devnet.yml', import.meta.url), 'utf8')
   const member = (name: string, role: 'host' | 'node', account: number, bootstrap: readonly string[]) => {
     onStep(role, name)
     const log = join(folder, `${name}.log`)
     const own = { chain: { rpc: anvil.url, deployment: deploymentFile }, p2p: { bootstrap }, log: { file: log } }
     return startMember(
-      { folder: join(folder, name), name, role, account, config: merge(base, own), log, signal },
+      { folder: join(folder, name), name, role, account, config: merge(base, own, token), log, signal },
       closer,
       lost,
     )
@@ -114,6 +128,7 @@ async function open(
     chainId: deployment.chainId,
     rpc: anvil.url,
     contracts: deployment.contracts,
+    token,
     developer: developer.member,
     client,
     hosts: hostMembers,
@@ -121,6 +136,15 @@ async function open(
     lost: lost.promise,
     close: () => closer.close(),
   }
+}
+
+/** With a token, everybody who pays or may pay has enough of it. */
+async function deployMarket(rpc: string, play: PlayToken | undefined, signal: AbortSignal): Promise<Deployment> {
+  const deployer = makeSigner(keyOf(DEPLOYER))
+  const options = { signal, pollMs: 50 }
+  if (play === undefined) return deploy(rpc, deployer, options)
+  const people = [DEVELOPER, CLIENT].map((account) => makeSigner(keyOf(account)).address)
+  return deploy(rpc, deployer, { ...options, token: newToken(play, people) })
 }
 
 type NewMember = {
@@ -222,7 +246,7 @@ function keyOf(account: number): Uint8Array {
 }
 
 /** The settings of every devnet, and this member's own over them. */
-function merge(base: string, own: { chain: object; p2p: object; log: object }): string {
+function merge(base: string, own: { chain: object; p2p: object; log: object }, token: TokenInfo | undefined): string {
   // Amounts are larger than a double holds, so whole numbers stay bigint on the way through.
   const parsed = parse(base, { intAsBigInt: true }) as Record<string, unknown>
   return stringify({
@@ -230,6 +254,7 @@ function merge(base: string, own: { chain: object; p2p: object; log: object }): 
     log: own.log,
     chain: { ...asObject(parsed['chain']), ...own.chain },
     p2p: { ...asObject(parsed['p2p']), ...own.p2p },
+    ...(token === undefined ? {} : inToken(token, asObject(parsed['host']), asObject(parsed['client']))),
   })
 }
 
