@@ -25,6 +25,8 @@ const DESCRIPTORS = [
 ]
 const LOGO = 'logo.png'
 const MIB = 2 ** 20
+/** Where the image is there already. */
+const NO_CONTEXT: ImageOrigin = { kind: 'build', context: [] }
 
 export const cytomine: FilesFormat = {
   name: 'cytomine',
@@ -123,7 +125,8 @@ function examine(folder: Folder): Examined {
   const [file = DESCRIPTOR, second] = found
   const text = folder.texts.get(file)
   const read = text === undefined ? { task: undefined, findings: [missing(folder, file)] } : readTask(text, file)
-  const image = findImage(folder, read.task)
+  const origin = findImage(folder, read.task)
+  const image = 'level' in origin && folder.imageGiven === true ? NO_CONTEXT : origin
   const findings = [...read.findings]
   if (second !== undefined)
     findings.push({

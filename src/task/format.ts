@@ -7,6 +7,7 @@ import { MecaError } from '../core/errors.ts'
 import type { ContainerEnd, Plan } from '../core/plan.ts'
 import type { Resources } from '../core/resources.ts'
 import { borealis } from './borealis.ts'
+import { cytomine } from './cytomine.ts'
 import { meca } from './meca.ts'
 import type { FormatName } from './package.ts'
 
@@ -14,6 +15,8 @@ import type { FormatName } from './package.ts'
 export type Folder = {
   readonly files: ReadonlyMap<string, { bytes: number }>
   readonly texts: ReadonlyMap<string, string>
+  /** The image is there already, so that nothing to build one from is missing. */
+  readonly imageGiven?: true
 }
 
 /** One thing that is wrong (or odd) in a folder; all of them are told at once. */
@@ -115,7 +118,7 @@ export type Verdict = {
   texts: readonly { path: string; content: Uint8Array }[]
 }
 
-const ALL: readonly TaskFormat[] = [meca, borealis]
+const ALL: readonly TaskFormat[] = [meca, cytomine, borealis]
 
 export function formatOf(name: string): TaskFormat {
   const format = ALL.find((f) => f.name === name)
