@@ -46,6 +46,18 @@ export class History {
     })
   }
 
+  /** What those channels agreed on when they opened. */
+  async terms(channelIds: readonly Hex[], signal: AbortSignal): Promise<Map<Hex, ChannelTerms>> {
+    const known = new Map<Hex, ChannelTerms>()
+    for (const ids of inParts(channelIds, TOPICS)) {
+      for (const { args } of await this.#find('Opened', [ids], signal)) {
+        const terms = toTerms(args['terms'])
+        known.set(channelIdOf(this.#chain.domain, terms), terms)
+      }
+    }
+    return known
+  }
+
   /** Of those channels; of all where none are named, which is how a developer finds the fees of its tasks. */
   async claimed(channelIds: readonly Hex[] | undefined, signal: AbortSignal): Promise<ClaimedEvent[]> {
     return (await this.#ofChannels('Claimed', channelIds, signal)) as ClaimedEvent[]

@@ -7,6 +7,7 @@ import { money } from './amounts.ts'
 import { tokensOf } from './context.ts'
 import type { Context } from './context.ts'
 import { addDaemon } from './daemon.ts'
+import { addEarningsFlags, showEarnings } from './earnings.ts'
 import { duration, facts, resources, table } from './render.ts'
 import { examples, wholeOf } from './usage.ts'
 import type { Act } from './usage.ts'
@@ -24,11 +25,9 @@ export function addHost(host: Command, act: Act): void {
     .description('what was asked of this host, what it refused and why')
     .action(act(showWhy))
   examples(why, [['meca host why', 'and what to change to get more work']])
-  const earnings = host
-    .command('earnings')
-    .description('run, billed, claimed and withdrawn, by token')
-    .action(act(showEarnings))
-  examples(earnings, [['meca host earnings', 'sums that add up to the chain']])
+  const earnings = host.command('earnings').description('run, billed, claimed and withdrawn; the same as meca earnings')
+  addEarningsFlags(earnings).action(act(showEarnings))
+  examples(earnings, [['meca host earnings --by client', 'sums that add up to the chain']])
   addDrain(host, act)
   addPrice(host, act)
 }
@@ -82,8 +81,8 @@ function risk(r: AtRisk, shown: (amount: string) => string): string {
 function showWhy(context: Context): Promise<void> {
   return context.withHost(async (host, api) => {
     const why = await host.why()
-    const [token] = await tokensOf(api)
-    const price = (amount: string | null) => (amount === null || token === undefined ? 'unknown' : money(amount, token))
+    const tokens = await tokensOf(api)
+    const price = (amount: string | null) => (amount === null ? 'unknown' : money(amount, why.token, tokens))
     const refused = why.refused.map(({ code, count, last }) => [code, String(count), last])
     context.output.result({
       json: why,
@@ -96,22 +95,6 @@ function showWhy(context: Context): Promise<void> {
         refused.length === 0 ? 'nothing was refused' : table(['REFUSED FOR', 'TIMES', 'LAST'], refused),
       ].join('\n'),
     })
-  })
-}
-
-function showEarnings(context: Context): Promise<void> {
-  return context.withHost(async (host, api) => {
-    const [{ earned }, tokens] = [await host.status(), await tokensOf(api)]
-    const shown = (amount: string, token: string) => money(amount, token, tokens)
-    const rows = earned.map((e) => [
-      String(e.jobs),
-      shown(e.hostAmount, e.token),
-      shown(e.developerAmount, e.token),
-      shown(e.claimed, e.token),
-      shown(e.withdrawn, e.token),
-    ])
-    const head = ['JOBS', 'HOST PART', "DEVELOPERS' PART", 'CLAIMED', 'WITHDRAWN']
-    context.output.result({ json: earned, text: earned.length === 0 ? 'nothing was earned yet' : table(head, rows) })
   })
 }
 

@@ -42,6 +42,11 @@ export const NOUNS: readonly Noun[] = [
     async () => (await import('./settle.ts')).addWithdraw,
   ),
   noun(
+    'earnings',
+    'what was run, billed, claimed and withdrawn, by day, task or client',
+    async () => (await import('./earnings.ts')).addEarnings,
+  ),
+  noun(
     'reconcile',
     'compare the ledgers with the chain, to the last unit',
     async () => (await import('./settle.ts')).addReconcile,

@@ -63,7 +63,7 @@ function messageOf(
 
 function developerOver(ask: Asker): DeveloperApi {
   return {
-    check: (dir, options) => ask(CALLS.checkTask, { dir, ...options }),
+    check: (dir, options, signal) => ask(CALLS.checkTask, { dir, ...options }, signal),
     test: (dir, { input, ...options }, onProgress, signal) => {
       const given = input === undefined ? {} : { input: Buffer.from(input).toString('base64') }
       return ask(CALLS.testTask, { dir, ...options, ...given }, signal, onProgress)
@@ -126,6 +126,8 @@ function moneyOver(ask: Asker): MoneyApi {
     claim: (options, signal) => ask(CALLS.claim, options, signal),
     withdraw: (options, signal) => ask(CALLS.withdraw, options, signal),
     reconcile: (signal) => ask(CALLS.reconcile, {}, signal),
+    earnings: ({ by, since }, signal) =>
+      ask(CALLS.earnings, { by, ...(since === undefined ? {} : { since: String(since) }) }, signal),
     recover: (signal) => ask(CALLS.recoverChannels, {}, signal),
     vouchers: () => ask(CALLS.vouchers, {}),
     restore: (lines, options, signal) => ask(CALLS.restoreVouchers, { lines: [...lines], ...options }, signal),

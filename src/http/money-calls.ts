@@ -59,6 +59,16 @@ export const moneyCalls = {
     answer: money.withdrawReport,
     run: (api, options, { signal }) => api.money.withdraw(options, signal),
   }),
+  earnings: call({
+    id: 'earnings',
+    method: 'GET',
+    path: '/v1/earnings',
+    summary: 'What was run, billed, claimed and drawn, as host and as developer, held against the chain',
+    query: money.earningsQuery,
+    answer: money.earningsReport,
+    run: (api, { by = 'token', since }, { signal }) =>
+      api.money.earnings(since === undefined ? { by } : { by, since }, signal),
+  }),
   recoverChannels: call({
     id: 'recoverChannels',
     method: 'POST',

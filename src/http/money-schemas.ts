@@ -1,7 +1,7 @@
 /** What the money calls take and answer. */
 import { z } from 'zod'
 import { MAX_VOUCHER_LINE } from '../core/voucher-line.ts'
-import { address, amount, anyAddress, count, errorCode, hash, milliseconds, money, token } from './values.ts'
+import { address, amount, anyAddress, count, errorCode, hash, milliseconds, money, token, whole } from './values.ts'
 
 /** Vouchers in one request: half a MiB. A longer file is sent in parts. */
 const MAX_LINES = 500
@@ -83,3 +83,30 @@ const recovered = z.object({
   problem: problem.exactOptional(),
 })
 export const recoverReport = z.object({ channels: z.array(recovered) }).meta({ id: 'RecoverReport' })
+
+const by = z.enum(['token', 'day', 'task', 'client'])
+const role = z.enum(['host', 'developer'])
+export const earningsQuery = z.strictObject({ by: by.exactOptional(), since: whole.exactOptional() })
+const earningsLine = z.object({
+  role,
+  key: z.string().nullable(),
+  token: address,
+  run: count,
+  hostAmount: money,
+  developerAmount: money,
+  claimed: money,
+  withdrawn: money,
+  atRisk: money,
+})
+const sumCheck = { what: z.string(), ledger: money, chain: money, difference: money, ok: z.boolean() }
+export const earningsReport = z
+  .object({
+    by,
+    since: count.exactOptional(),
+    lines: z.array(earningsLine),
+    checks: z.array(z.object({ role, token: address, ...sumCheck })),
+    ok: z.boolean(),
+    difference: money,
+    notes: z.array(z.string()),
+  })
+  .meta({ id: 'EarningsReport' })

@@ -32,7 +32,10 @@ export type NodeInfo = {
   peers: number
   chainId: number
   contracts: { tasks: Hex; hosts: Hex; channels: Hex }
+  /** The market's own. */
   token: TokenInfo
+  /** All that this node counts in, the market's own first. */
+  tokens: TokenInfo[]
 }
 
 export type TokenInfo = { address: Hex; symbol: string; decimals: number }
@@ -46,7 +49,7 @@ export type Progress =
 export type OnProgress = (progress: Progress) => void
 
 export type DeveloperApi = {
-  check(dir: string, options: { format?: string; image?: string }): Promise<CheckReport>
+  check(dir: string, options: { format?: string; image?: string }, signal: AbortSignal): Promise<CheckReport>
   /** Builds the image and runs the example (or `input`) with the host's own limits and walls. */
   test(dir: string, options: TestOptions, onProgress: OnProgress, signal: AbortSignal): Promise<TestReport>
   publish(dir: string, options: PublishOptions, onProgress: OnProgress, signal: AbortSignal): Promise<Published>
@@ -58,7 +61,12 @@ export type DeveloperApi = {
 }
 
 export type CheckReport = { dir: string; format: string; ok: boolean; findings: Finding[] }
-export type TestOptions = { format?: string; image?: string; buildArgs?: Readonly<Record<string, string>>; input?: Uint8Array }
+export type TestOptions = {
+  format?: string
+  image?: string
+  buildArgs?: Readonly<Record<string, string>>
+  input?: Uint8Array
+}
 export type TestReport = {
   dir: string
   format: string
@@ -289,6 +297,8 @@ export type HostWhy = {
   accepted: number
   answered: number
   refused: { code: string; count: number; last: string }[]
+  /** What the prices are in: the host's first tariff. */
+  token: Hex
   medianPrice: string | null
   ownPrice: string
   advice: string[]
@@ -339,6 +349,8 @@ export type MoneyApi = {
   withdraw(options: { token?: Hex }, signal: AbortSignal): Promise<WithdrawReport>
   /** Whether both ledgers and the chain agree, to the last unit. */
   reconcile(signal: AbortSignal): Promise<ReconcileReport>
+  /** What was run, billed, claimed and drawn, as a host and as a developer, held against the chain. */
+  earnings(options: EarningsOptions, signal: AbortSignal): Promise<EarningsReport>
   /** Finds this address's channels on chain that are not in its records, and asks their hosts what was signed. */
   recover(signal: AbortSignal): Promise<RecoverReport>
   /** Every voucher that this node holds, one line of text each (core/voucher-line). */
@@ -358,6 +370,42 @@ export type ReconcileReport = {
   lines: { channel: Hex; task: Hex; what: string; ledger: string; chain: string; difference: string; ok: boolean }[]
 }
 
+export type EarningsBy = 'token' | 'day' | 'task' | 'client'
+export type EarningsRole = 'host' | 'developer'
+/** `since` in ms: what happened before it, or nobody knows when, is left out of the lines. */
+export type EarningsOptions = { by: EarningsBy; since?: number }
+/** A host's billed parts by receipts, and its own part claimed; a developer's fees as the chain credited them. */
+export type EarningsLine = {
+  role: EarningsRole
+  /** A day, a CID or an address; null for all together, or where it is not known. */
+  key: string | null
+  token: Hex
+  run: number
+  hostAmount: string
+  developerAmount: string
+  claimed: string
+  withdrawn: string
+  /** Billed and not claimed, on channels that are not closed. */
+  atRisk: string
+}
+export type EarningsCheck = {
+  role: EarningsRole
+  token: Hex
+  what: string
+  ledger: string
+  chain: string
+  difference: string
+  ok: boolean
+}
+export type EarningsReport = EarningsOptions & {
+  lines: EarningsLine[]
+  /** Over all time, whatever the lines leave out. */
+  checks: EarningsCheck[]
+  ok: boolean
+  /** What the checks that fail are off by, in all. */
+  difference: string
+  notes: string[]
+}
 /** What was found; `problem` where the host did not say what it holds. */
 export type RecoverReport = {
   channels: {

@@ -11,6 +11,8 @@ import type {
   ChannelRow,
   ChannelSummary,
   ClaimReport,
+  EarningsOptions,
+  EarningsReport,
   MoneyApi,
   ReconcileReport,
   RecoverReport,
@@ -24,6 +26,7 @@ import type {
 import type { Book, LiveRow } from './book.ts'
 import type { Client } from './client.ts'
 import { copiesOf } from './copies.ts'
+import type { Earnings } from './earnings.ts'
 import type { Payer } from './payer.ts'
 import type { Recovery } from './recover.ts'
 import type { Judged, Restorer } from './restore.ts'
@@ -39,6 +42,7 @@ export type MoneyComponents = {
   client: Client
   payer: Payer
   recovery: Recovery
+  earnings: Earnings
   tokens: readonly TokenInfo[]
   chain: {
     state(channelId: Hex, signal: AbortSignal): Promise<ChainChannel>
@@ -161,6 +165,10 @@ export class Money implements MoneyApi {
       })
     }
     return { ok: lines.every(({ ok }) => ok), lines }
+  }
+
+  earnings(options: EarningsOptions, signal: AbortSignal): Promise<EarningsReport> {
+    return this.#c.earnings.report(options, signal)
   }
 
   recover(signal: AbortSignal): Promise<RecoverReport> {

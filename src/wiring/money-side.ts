@@ -7,12 +7,17 @@ import { Money } from '../role/money.ts'
 import { balanceOf, chainChannel } from './base.ts'
 import type { Base } from './base.ts'
 import type { ClientSide } from './client-side.ts'
+import { makeEarnings } from './earnings-side.ts'
 import type { HostSide } from './host-side.ts'
 
 /** Tasks in one withdrawal: each costs some 10,000 gas. */
 const MAX_TASKS = 200
 
-export function moneyApi(base: Base, { book, client, payer, recovery }: ClientSide, host: HostSide | undefined): MoneyApi {
+export function moneyApi(
+  base: Base,
+  { book, client, payer, recovery }: ClientSide,
+  host: HostSide | undefined,
+): MoneyApi {
   const { channels, wallet, signer } = base
   return new Money({
     domain: base.chain.domain,
@@ -22,6 +27,7 @@ export function moneyApi(base: Base, { book, client, payer, recovery }: ClientSi
     client,
     payer,
     recovery,
+    earnings: makeEarnings(base, host),
     tokens: base.tokens,
     chain: {
       state: (id, signal) => chainChannel(channels, id, signal),

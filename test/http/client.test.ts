@@ -29,7 +29,7 @@ test('every call that takes no bytes gives what the node itself gives', async (t
   const calls: [string, (api: NodeApi) => Promise<unknown>][] = [
     ['info', (a) => a.info()],
     ['doctor', (a) => a.doctor(never)],
-    ['check', (a) => a.developer.check('/tmp/x', { format: 'meca' })],
+    ['check', (a) => a.developer.check('/tmp/x', { format: 'meca' }, never)],
     ['test', (a) => a.developer.test('/tmp/x', {}, unheard, never)],
     [
       'test with input',
@@ -53,6 +53,7 @@ test('every call that takes no bytes gives what the node itself gives', async (t
     ['claim', (a) => a.money.claim({ channel: CHANNEL }, never)],
     ['withdraw', (a) => a.money.withdraw({}, never)],
     ['reconcile', (a) => a.money.reconcile(never)],
+    ['earnings', (a) => a.money.earnings({ by: 'task', since: 5 }, never)],
     ['recover', (a) => a.money.recover(never)],
     ['vouchers', (a) => a.money.vouchers()],
     ['restore', (a) => a.money.restore(['{}', 'x'], {}, never)],

@@ -71,6 +71,7 @@ const EXAMPLES: Record<keyof typeof CALLS, [path: string, body?: object]> = {
   claim: ['/v1/claim', {}],
   withdraw: ['/v1/withdraw', {}],
   reconcile: ['/v1/reconcile'],
+  earnings: ['/v1/earnings?by=task&since=0'],
   recoverChannels: ['/v1/channels/recover'],
   vouchers: ['/v1/vouchers'],
   restoreVouchers: ['/v1/vouchers', { lines: ['{}', 'x'], highest: true }],

@@ -116,6 +116,7 @@ function info(role: 'host' | 'node'): NodeInfo {
     chainId: 31337,
     contracts: { tasks: HOST, hosts: CLIENT, channels: HOST },
     token,
+    tokens: [token],
   }
 }
 
@@ -369,6 +370,7 @@ function host(knobs: Knobs): HostApi {
       accepted: 3,
       answered: 3,
       refused: [{ code: 'busy', count: 1, last: '2 CPUs asked, 1 there' }],
+      token: TOKEN,
       medianPrice: '9000',
       ownPrice: '8000',
       advice: ['offer one more CPU'],
@@ -414,6 +416,28 @@ function money(): MoneyApi {
     close: async (id) => ({ ...channel, channel: id, state: 'closing', closesAt: 1_700_000_900_000 }),
     claim: async () => ({ tx: TX, gas: '52000', rows: 1, host: '8000', developer: '1000', token: TOKEN }),
     withdraw: async () => ({ tx: TX, gas: '40000', amount: '8000', to: HOST, token: TOKEN }),
+    earnings: async ({ by }) => ({
+      by,
+      lines: [
+        {
+          role: 'host' as const,
+          key: by === 'task' ? CID : null,
+          token: TOKEN,
+          run: 3,
+          hostAmount: '24000',
+          developerAmount: '3000',
+          claimed: '20000',
+          withdrawn: '10000',
+          atRisk: '4000',
+        },
+      ],
+      checks: [
+        { role: 'host' as const, token: TOKEN, what: 'sums', ledger: '1', chain: '1', difference: '0', ok: true },
+      ],
+      ok: true,
+      difference: '0',
+      notes: [],
+    }),
     recover: async () => ({
       channels: [
         {
