@@ -71,6 +71,7 @@ export class Channels {
 
   async state(channelId: Hex, signal: AbortSignal): Promise<ChannelState> {
     const { deposit, claimed, closesAt } = await this.#chain.read(codec, this.#address, 'channel', [channelId], signal)
+    if (claimed > deposit) throw impossible(channelId, deposit, claimed)
     if (deposit === 0n) return { state: 'none', deposit, claimed, closesAt: 0 }
     if (closesAt === FINISHED) return { state: 'finished', deposit, claimed, closesAt: 0 }
     return { state: closesAt === 0n ? 'open' : 'closing', deposit, claimed, closesAt: Number(closesAt) }
@@ -288,6 +289,11 @@ const FINISHED = 2n ** 64n - 1n
 /** Where the contract looks at none; zeros are the cheapest bytes. */
 const ZERO_WORD: Hex = `0x${'00'.repeat(32)}`
 const NO_SIGNATURE = { r: ZERO_WORD, s: ZERO_WORD, v: 0 } as const
+
+function impossible(channelId: Hex, deposit: bigint, claimed: bigint): MecaError {
+  const message = `The endpoint says that ${claimed} of a deposit of ${deposit} was claimed on channel ${channelId}`
+  return new MecaError('chain_unreachable', message, { cure: 'Use another RPC endpoint.' })
+}
 
 function toTerms({ closeDelaySeconds, ...terms }: ChannelTerms) {
   return { ...terms, closeDelay: BigInt(closeDelaySeconds) }

@@ -3,6 +3,7 @@
  * lower-case, and a revert becomes an error that names the contract's own reason.
  */
 import { Interface } from 'ethers'
+import type { EventFragment } from 'ethers'
 import type {
   Abi,
   AbiParameter,
@@ -48,6 +49,8 @@ export class Codec<const A extends Abi> {
     const outputs = this.#outputs(name)
     try {
       const values: readonly unknown[] = this.#interface.decodeFunctionResult(name, data)
+      // What decodes and is longer, or has bits where no value has any, was not made by the contract.
+      if (this.#interface.encodeFunctionResult(name, values) !== data.toLowerCase()) throw new Error('not canonical')
       const plain = outputs.map((output, i) => toPlain(output, values[i]))
       return (plain.length === 1 ? plain[0] : plain) as Result<A, N>
     } catch (cause) {
@@ -56,14 +59,14 @@ export class Codec<const A extends Abi> {
     }
   }
 
-  /** The arguments of those logs that are this event, by name. */
+  /** The arguments of those logs that are this event, by name. Throws `chain_unreachable` as `decode` does. */
   events(name: string, logs: readonly Log[]): Readonly<Record<string, unknown>>[] {
     const event = this.#interface.getEvent(name)
     if (event === null) return []
     return logs
       .filter((log) => log.topics[0] === event.topicHash)
       .map((log) => {
-        const values: readonly unknown[] = this.#interface.decodeEventLog(event, log.data, log.topics)
+        const values = this.#logValues(event, log)
         return Object.fromEntries(event.inputs.map((input, i) => [input.name, toPlain(input, values[i])]))
       })
   }
@@ -73,6 +76,16 @@ export class Codec<const A extends Abi> {
     const event = this.#interface.getEvent(name)
     if (event === null) throw new MecaError('internal', `The contract has no event ${name}`)
     return event.topicHash as Hex
+  }
+
+  #logValues(event: EventFragment, { data, topics }: Log): readonly unknown[] {
+    try {
+      // To an array: values that do not decode throw where they are looked at.
+      return [...(this.#interface.decodeEventLog(event, data, topics) as Iterable<unknown>)]
+    } catch (cause) {
+      const message = `The chain's log of ${event.name} is not what the contract gives`
+      throw new MecaError('chain_unreachable', message, { cause, cure: 'Use another RPC endpoint.' })
+    }
   }
 
   #outputs(name: string): readonly AbiParameter[] {

@@ -23,7 +23,7 @@ export const zChannelRecord = z.strictObject({
   createdAt: zCount,
   /** When its client, which had lost its records, found it on the chain. */
   recoveredAt: zCount.optional(),
-  /** The host gave its word that it has all it wants; nothing on chain takes that back. */
+  /** The host gave its word that it has all it wants, the client signs nothing more: nothing on chain takes that back. */
   released: z.literal(true).optional(),
   /** When the chain was first seen to have ended it, ms: for a while longer a reorganisation may bring it back. */
   closedAt: zCount.optional(),

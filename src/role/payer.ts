@@ -7,7 +7,7 @@
  * The bound: what can be lost to one host is what its channel's vouchers say beyond what was billed; the rest of the
  * deposit comes back after the close delay, whatever the host does.
  */
-import { MecaError } from '../core/errors.ts'
+import { asMecaError, MecaError } from '../core/errors.ts'
 import type { ChannelRecord } from '../core/records.ts'
 import { channelIdOf } from '../core/typed.ts'
 import type { ChannelTerms } from '../core/typed.ts'
@@ -15,6 +15,7 @@ import { NATIVE } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
 import { failpoint } from '../failpoint.ts'
 import type { ClientComponents } from './client-components.ts'
+import { asSeen, WATCH_CLOSED_MS } from './seen.ts'
 import { capIn } from './currencies.ts'
 
 /** Room on a channel that is promised to a job whose voucher is not signed yet. */
@@ -81,13 +82,11 @@ export class Payer {
     await this.#write('opening', opening)
     failpoint('client.channel-intent')
     this.#opening.add(channelId)
-    const failure = await chain.open(terms, amount, signal).then(
-      () => failpoint('client.channel-opened'),
-      (error: unknown) => error,
-    )
+    const failure = await chain.open(terms, amount, signal).then(() => undefined, asMecaError)
+    failpoint('client.channel-opened')
     this.#opening.delete(channelId)
     const channel = await this.#confirmed(opening, signal).catch((error: unknown) => {
-      throw failure ?? error
+      throw failure ?? asMecaError(error)
     })
     if (channel.state === 'opening') throw failure ?? notThere(channelId)
     return channel
@@ -99,7 +98,8 @@ export class Payer {
     for (const channel of this.#c.book.channels.values()) {
       const { terms, state, channelId } = channel
       if (terms.host !== host || terms.token !== token || this.#opening.has(channelId)) continue
-      if (state === 'opening' || state === 'open') await this.#confirmed(channel, signal)
+      const ended = state === 'closed' && !this.#isYoung(channel.closedAt ?? 0)
+      if (channel.released !== true && !ended) await this.#confirmed(channel, signal)
     }
   }
 
@@ -121,7 +121,8 @@ export class Payer {
   /** Nothing is signed on this channel any more; what is left in it comes back by closing it. */
   async retire(channel: ChannelRecord): Promise<void> {
     const current = this.#c.book.channels.get(channel.channelId) ?? channel
-    await this.#write('retired', { ...current, state: current.state === 'closed' ? 'closed' : 'closing' })
+    const state = current.state === 'closed' ? 'closed' : 'closing'
+    await this.#write('retired', { ...current, state, released: true })
   }
 
   /** The channel as the chain has it now. */
@@ -133,22 +134,17 @@ export class Payer {
     const state = await this.#c.chain.state(known.channelId, signal)
     // Read anew: it may have been retired meanwhile.
     const channel = this.#c.book.channels.get(known.channelId) ?? known
+    const next = asSeen(channel, state, this.#c.wallNow())
     const isThere = state.deposit > 0n || state.closed
-    const next: ChannelRecord = {
-      ...channel,
-      state: state.closed
-        ? 'closed'
-        : state.closesAt > 0 || channel.state === 'closing'
-          ? 'closing'
-          : isThere
-            ? 'open'
-            : 'opening',
-      deposit: state.deposit,
-      claimed: state.claimed,
-      closesAt: state.closesAt,
-    }
+    // Ending in the moment it was opened? That is looked at again before another one is opened in its place.
+    const isDoubtful = channel.state === 'opening' && next.state !== 'open' && this.#isYoung(channel.createdAt)
+    if (isDoubtful || (!isThere && next.state === 'open')) next.state = 'opening'
     await this.#write('channel', next)
     return next
+  }
+
+  #isYoung(since: number): boolean {
+    return this.#c.wallNow() - since < WATCH_CLOSED_MS
   }
 
   #find(host: Hex, token: Hex, need: bigint): ChannelRecord | undefined {

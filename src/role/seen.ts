@@ -1,11 +1,14 @@
-/** What a host writes down of a channel that the chain shows like this. The chain may go back, so all but a release may. */
+/** What is written down of a channel that the chain shows like this. The chain may go back, so all but a release may. */
 import type { ChannelRecord } from '../core/records.ts'
 import type { ChainChannel } from './host-components.ts'
 
 /** For so long after its end a channel is still looked at: chains that went back by an hour's blocks are not known. */
 export const WATCH_CLOSED_MS = 3_600_000
 
-/** `now` in ms. Nothing reopens a channel that was released here: its client may end it at any moment. */
+/**
+ * `now` in ms. Nothing reopens a channel that was released here: as a host, since its client may end it at any moment; as
+ * a client, since nothing more is to be signed on it.
+ */
 export function asSeen(known: ChannelRecord, seen: ChainChannel, now: number): ChannelRecord {
   const { closedAt: endedAt, ...old } = known
   const { deposit, claimed, closesAt, closed } = seen

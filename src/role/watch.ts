@@ -42,8 +42,6 @@ export class Watch {
   /** Channels of which the chain has taken a claim back. */
   readonly vanished = new Set<Hex>()
   readonly #c: WatchComponents
-  /** By channel, what the chain had paid when its lanes were last read. */
-  readonly #read = new Map<Hex, bigint>()
   #lookedAt: number
   #chainNow = 0
 
@@ -108,13 +106,13 @@ export class Watch {
   }
 
   /**
-   * What the chain has paid on each row, not what we asked for, goes into the book: anew whenever the channel's own sum
-   * is another one than at the last reading, also where a reorganisation made it smaller.
+   * What the chain has paid on each row, not what we asked for, goes into the book: anew for as long as the book's sum is
+   * another one than the channel's own, also where a reorganisation made that smaller.
    */
   async #readLanes(channelId: Hex, claimed: bigint): Promise<void> {
     const { book, lane, signal } = this.#c
     const before = claimedOn(book, channelId)
-    if (before === claimed || (this.#read.get(channelId) === claimed && before < claimed)) return
+    if (before === claimed) return
     const rows = book.rowsOf(channelId)
     const lanes = await Promise.all(rows.map((row) => lane(channelId, row.taskId, signal)))
     const total = lanes.reduce((all, totals) => all + sum(totals), 0n)
@@ -125,7 +123,6 @@ export class Watch {
       claimed: lanes[i] ?? row.claimed,
     }))
     for (const row of changed) book.stageRow(row)
-    this.#read.set(channelId, claimed)
     if (total < before) this.vanished.add(channelId)
     await book.commit('claimed', { rows: changed })
   }

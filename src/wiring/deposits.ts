@@ -4,35 +4,43 @@
  *
  * The bound: to be made to work for nothing, all endpoints have to tell the same lie.
  */
-import { Chain } from '../chain/chain.ts'
+import type { Chain } from '../chain/chain.ts'
 import { Channels } from '../chain/channels.ts'
 import type { ChannelState } from '../chain/channels.ts'
 import type { Hex } from '../core/units.ts'
 import type { Alarms } from '../role/alarms.ts'
 import type { ChainChannel } from '../role/host-components.ts'
 import type { Lending } from '../role/lending.ts'
-import type { Base } from './base.ts'
 
 /** What one endpoint says; `confirmed` is the part of the deposit that has the confirmations. */
 type Seen = ChannelState & { confirmed: bigint }
+
+export type DepositsComponents = {
+  chain: Chain
+  channels: Channels
+  /** The second endpoint, where there is one. */
+  witness: Chain | undefined
+  confirmations: number
+  lending: Lending
+  alarms: Alarms
+  /** Whether the host has the channel in its book: over others nobody has to be alarmed, they just do not count. */
+  isKnown(channelId: Hex): boolean
+}
 
 export class Deposits {
   readonly #endpoints: readonly { name: string; channels: Channels }[]
   readonly #confirmations: number
   readonly #lending: Lending
   readonly #alarms: Alarms
+  readonly #isKnown: DepositsComponents['isKnown']
 
-  constructor({ config, chain, channels }: Base, lending: Lending, alarms: Alarms) {
-    const { confirmations, pollMs, requestTimeoutMs, witness } = config.chain
-    const urls = witness === undefined ? [] : [witness]
-    const others = urls.map((url) => new Chain(url, chain.deployment, { pollMs, requestTimeoutMs }))
-    this.#endpoints = [
-      { name: chain.rpc.host, channels },
-      ...others.map((other) => ({ name: other.rpc.host, channels: new Channels(other) })),
-    ]
+  constructor({ chain, channels, witness, confirmations, lending, alarms, isKnown }: DepositsComponents) {
+    const others = witness === undefined ? [] : [{ name: witness.rpc.host, channels: new Channels(witness) }]
+    this.#endpoints = [{ name: chain.rpc.host, channels }, ...others]
     this.#confirmations = confirmations
     this.#lending = lending
     this.#alarms = alarms
+    this.#isKnown = isKnown
   }
 
   /** Throws where one of the endpoints gives no answer: without it nothing more is believed than before. */
@@ -68,7 +76,7 @@ export class Deposits {
     const name = `endpoints ${channelId}`
     const [most, least] = [all.map((s) => s.confirmed), all.map((s) => s.deposit)].map((each) => each.sort(byAmount))
     const [high, low] = [most?.at(-1) ?? 0n, least?.[0] ?? 0n]
-    if (high <= low) return this.#alarms.clear(name)
+    if (high <= low || !this.#isKnown(channelId)) return this.#alarms.clear(name)
     this.#alarms.raise(name, {
       level: 'error',
       detail: `The endpoints ${this.#endpoints.map((e) => e.name).join(', ')} disagree on channel ${channelId}: one says that ${high} is deposited, another ${low}`,
@@ -79,4 +87,17 @@ export class Deposits {
 
 function byAmount(a: bigint, b: bigint): number {
   return a < b ? -1 : a > b ? 1 : 0
+}
+
+/** Of so many looks one asks for the contracts' code too, which is long; the others for the chain's id. */
+const LOOKS_PER_PROOF = 30
+
+/** Each look proves that the chain is still the one it was, and gives the time of its newest block. */
+export function lookout(chain: Chain): (signal: AbortSignal) => Promise<number> {
+  let looks = 0
+  return async (signal) => {
+    if (looks++ % LOOKS_PER_PROOF === 0) await chain.verify(signal)
+    else await chain.verifyId(signal)
+    return (await chain.block(signal)).timestamp
+  }
 }

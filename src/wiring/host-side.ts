@@ -1,6 +1,7 @@
 /** Builds the host's story over the rooms: what the machine has, what the owner offers, how clients reach it. */
 import { randomBytes } from 'node:crypto'
 import type { Engine } from '../engine/engine.ts'
+import { Chain } from '../chain/chain.ts'
 import { factReader } from '../engine/facts.ts'
 import { WarmPool } from '../engine/pool.ts'
 import { MecaError } from '../core/errors.ts'
@@ -8,6 +9,7 @@ import { hostJobKey } from '../core/records.ts'
 import type { Resources } from '../core/resources.ts'
 import { priceFor, total } from '../core/tariff.ts'
 import { quoteDigest, releaseDigest, toHex } from '../core/typed.ts'
+import type { Hex } from '../core/units.ts'
 import { decode, toWire, zDataHeader, zQuoteRequest } from '../core/wire.ts'
 import type { Quote } from '../core/wire.ts'
 import { startRegistry } from '../image/registry.ts'
@@ -35,7 +37,8 @@ import type { VoucherExport } from '../store/export.ts'
 import { FORMAT_NAMES } from '../task/format.ts'
 import type { Base, Closer } from './base.ts'
 import { exporter, makeRestorer, openCopies } from './copies-side.ts'
-import { Deposits } from './deposits.ts'
+import { Deposits, lookout } from './deposits.ts'
+import { register } from './register.ts'
 import { tellAmount } from './doctor.ts'
 
 export type HostSide = {
@@ -58,8 +61,6 @@ const MAX_IMAGE_BYTES = 20 * 2 ** 30
 const KEPT_MEMORY_BYTES = 2 ** 30
 const QUOTE_TTL_MS = 60_000
 const SPACE_MS = 1_000
-/** The Hosts contract's cap on an entry's text, in bytes; addresses are ASCII. */
-const MAX_METADATA = 512
 
 export async function openHost(
   base: Base,
@@ -81,7 +82,7 @@ export async function openHost(
   const book = await Book.open(base.store, base.tables, 'host')
   const advertiser = makeAdvertiser(base, policy, fleet, images, () => !host.draining)
   const lending = new Lending(base.currencies.caps('host.unconfirmedExposure', config.host.unconfirmedExposure), book)
-  const deposits = new Deposits(base, lending, base.alarms)
+  const deposits = depositsOf(base, lending, book)
   const settler = makeSettler(base, book, deposits)
   const copies = await openCopies(base, closer)
   const restorer = makeRestorer(base, book)
@@ -121,6 +122,13 @@ export async function openHost(
     engine,
     engineVersion: info.version,
   }
+}
+
+function depositsOf({ config, chain, channels, alarms }: Base, lending: Lending, book: Book): Deposits {
+  const { witness: url, confirmations, pollMs, requestTimeoutMs } = config.chain
+  const witness = url === undefined ? undefined : new Chain(url, chain.deployment, { pollMs, requestTimeoutMs })
+  const isKnown = (id: Hex) => book.channels.has(id)
+  return new Deposits({ chain, channels, witness, confirmations, lending, alarms, isKnown })
 }
 
 async function policyOf(base: Base, runtimes: readonly string[]): Promise<HostPolicy> {
@@ -311,10 +319,7 @@ function makeSettler(base: Base, book: Book, deposits: Deposits): Settler {
   const { channels, wallet, chain, config } = base
   return new Settler({
     book,
-    look: async (signal) => {
-      await chain.verifyId(signal)
-      return (await chain.block(signal)).timestamp
-    },
+    look: lookout(chain),
     state: (id, token, signal) => deposits.state(id, token, signal),
     lane: (id, task, signal) => channels.lane(id, task, signal),
     claim: async (groups, signal) => {
@@ -413,24 +418,4 @@ async function transfer(
 function pick(header: unknown): unknown {
   const { op, channelId, id, offset } = (header ?? {}) as Record<string, unknown>
   return { op, channelId, id, offset }
-}
-
-/** On chain once, and again when the address or identity changed: clients look there for hosts they never heard. */
-async function register({ hosts, wallet, signer, peer, config, signal, log }: Base): Promise<void> {
-  const entry = await hosts.get(signer.address, signal)
-  const metadata = fitting(config.p2p.announce.length > 0 ? config.p2p.announce : peer.addrs())
-  const payee = config.host.payout ?? signer.address
-  if (entry === undefined) {
-    await hosts.register(wallet, { payee, peerId: peer.peerId, metadata, bondWei: 0n }, signal)
-    log.info({ host: signer.address }, 'registered')
-  } else if (entry.peerId !== peer.peerId || entry.metadata !== metadata) {
-    await hosts.update(wallet, peer.peerId, metadata, signal)
-  }
-}
-
-/** As many whole addresses as the contract takes. */
-function fitting(addresses: readonly string[]): string {
-  const kept: string[] = []
-  for (const address of addresses) if ([...kept, address].join(' ').length <= MAX_METADATA) kept.push(address)
-  return kept.join(' ')
 }

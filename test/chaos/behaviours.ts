@@ -13,6 +13,8 @@ export type Named = {
   kind: 'silence' | 'nonsense' | 'lie'
   /** Made anew for each use, so that one with a memory begins without any. */
   make: () => Behaviour
+  /** Nothing has to be noticed: what is decided on is not touched. */
+  harmless?: true
   /** Only another endpoint can tell. */
   needsWitness?: true
 }
@@ -107,6 +109,7 @@ export const BEHAVIOURS: readonly Named[] = [
   {
     name: 'slow',
     kind: 'silence',
+    harmless: true,
     make: () => async (_, tell) => {
       await new Promise((resolve) => setTimeout(resolve, 60))
       return { answer: await tell() }
@@ -129,6 +132,7 @@ export const BEHAVIOURS: readonly Named[] = [
   {
     name: 'every second question fails',
     kind: 'silence',
+    harmless: true,
     make: () => {
       let turn = 0
       return async (_, tell) => (++turn % 2 === 0 ? { reset: true } : { answer: await tell() })
@@ -209,7 +213,7 @@ export const BEHAVIOURS: readonly Named[] = [
   { name: 'numbers of 2^256', kind: 'nonsense', make: numbers(() => hex(2n ** 256n)) },
   { name: 'numbers of 2^256 - 1', kind: 'nonsense', make: numbers(() => hex(2n ** 256n - 1n)) },
   { name: 'numbers of a million digits', kind: 'nonsense', make: numbers(() => `0x${'9'.repeat(1e6)}`) },
-  { name: 'numbers with leading zeros', kind: 'nonsense', make: numbers((n) => `0x000${n.slice(2)}`) },
+  { name: 'numbers with leading zeros', kind: 'nonsense', harmless: true, make: numbers((n) => `0x000${n.slice(2)}`) },
   { name: 'numbers as JSON numbers', kind: 'nonsense', make: numbers((n) => Number(n)) },
   { name: 'numbers as words', kind: 'nonsense', make: numbers(() => 'latest') },
   {
@@ -231,36 +235,48 @@ export const BEHAVIOURS: readonly Named[] = [
   { name: 'other chain id', kind: 'lie', make: patched(['eth_chainId'], () => '0x1') },
   { name: 'no contract code', kind: 'lie', make: patched(['eth_getCode'], () => '0x') },
   { name: 'wrong contract code', kind: 'lie', make: patched(['eth_getCode'], () => '0x600160015500') },
-  { name: 'stale head', kind: 'lie', make: stale(5) },
+  { name: 'stale head', kind: 'lie', harmless: true, make: stale(5) },
   { name: 'head stands still far behind', kind: 'lie', make: stale(1000) },
   {
     name: 'head goes back and forth',
     kind: 'lie',
+    harmless: true,
     make: () => {
       let turn = 0
       const [old, now] = [stale(4)(), (_: Ask, tell: Tell) => tell().then((answer) => ({ answer }))]
       return (ask, tell) => (++turn % 2 === 0 ? old(ask, tell) : now(ask, tell))
     },
   },
-  { name: 'head far ahead', kind: 'lie', make: head((n) => n + 10_000) },
-  { name: 'head at zero', kind: 'lie', make: head(() => 0) },
+  { name: 'head far ahead', kind: 'lie', harmless: true, make: head((n) => n + 10_000) },
+  { name: 'head at zero', kind: 'lie', harmless: true, make: head(() => 0) },
   {
     name: 'a block’s hash that is another’s',
     kind: 'lie',
+    harmless: true,
     make: patched(['eth_getBlockByNumber'], (block) => withFields(block, ['hash'], () => `0x${'ab'.repeat(32)}`)),
   },
   { name: 'deposit forged', kind: 'lie', needsWitness: true, make: channelIs(10n ** 20n, 0n, 0n) },
   { name: 'deposit hidden', kind: 'lie', make: channelIs(0n, 0n, 0n) },
-  { name: 'channel said to be closing', kind: 'lie', make: channelIs(10n ** 17n, 0n, 4_000_000_000n) },
-  { name: 'channel said to be finished', kind: 'lie', make: channelIs(10n ** 17n, 0n, 2n ** 64n - 1n) },
-  { name: 'more claimed than deposited', kind: 'lie', make: channelIs(10n ** 16n, 10n ** 18n, 0n) },
+  {
+    name: 'channel said to be closing',
+    kind: 'lie',
+    needsWitness: true,
+    make: channelIs(10n ** 17n, 0n, 4_000_000_000n),
+  },
+  {
+    name: 'channel said to be finished',
+    kind: 'lie',
+    needsWitness: true,
+    make: channelIs(10n ** 17n, 0n, 2n ** 64n - 1n),
+  },
+  { name: 'more claimed than deposited', kind: 'nonsense', make: channelIs(10n ** 16n, 10n ** 18n, 0n) },
   {
     name: 'lane said to be claimed',
     kind: 'lie',
     make: view(LANE, () => `0x${WORD(9n)}${WORD(10n ** 18n)}${WORD(10n ** 18n)}`),
   },
   { name: 'missing receipts', kind: 'lie', make: patched(['eth_getTransactionReceipt'], () => null) },
-  { name: 'missing logs', kind: 'lie', make: receipts((r) => ({ ...r, logs: [] })) },
+  { name: 'missing logs', kind: 'lie', harmless: true, make: receipts((r) => ({ ...r, logs: [] })) },
   { name: 'missing log field', kind: 'nonsense', make: receipts(({ logs: _, ...r }) => r) },
   {
     name: 'forged logs',
@@ -328,6 +344,7 @@ export const BEHAVIOURS: readonly Named[] = [
   {
     name: 'transaction said to be refused, yet passed on',
     kind: 'lie',
+    harmless: true,
     make: sending(async ({ id }, tell) => {
       await tell()
       return refusal(id, 'internal error')
@@ -347,7 +364,12 @@ export const BEHAVIOURS: readonly Named[] = [
     make: sending(({ id }) => refusal(id, 'insufficient funds for gas * price + value')),
   },
   { name: 'balance of nothing', kind: 'lie', make: patched(['eth_getBalance'], () => '0x0') },
-  { name: 'balance without end', kind: 'lie', make: patched(['eth_getBalance'], () => hex(2n ** 200n)) },
+  {
+    name: 'balance without end',
+    kind: 'lie',
+    harmless: true,
+    make: patched(['eth_getBalance'], () => hex(2n ** 200n)),
+  },
   { name: 'nonce too low', kind: 'lie', make: patched(['eth_getTransactionCount'], () => '0x0') },
   {
     name: 'nonce too high',
@@ -365,6 +387,7 @@ export const BEHAVIOURS: readonly Named[] = [
   {
     name: 'no base fee',
     kind: 'lie',
+    harmless: true,
     make: patched(['eth_getBlockByNumber'], (b) => withFields(b, ['baseFeePerGas'], () => null)),
   },
 ]
