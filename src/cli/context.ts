@@ -1,7 +1,7 @@
 /** What one command has in hand: its output, its settings, the signal that ends it, and its node, here or in a daemon. */
 import type { Loaded } from '../config.ts'
 import { asMecaError, MecaError } from '../core/errors.ts'
-import { NATIVE, parseDuration } from '../core/units.ts'
+import { parseDuration } from '../core/units.ts'
 import type { HostApi, NodeApi, TokenInfo } from '../role/api.ts'
 import { askPassword, confirm } from './ask.ts'
 import { daemonOf, loadSettings, useThenClose } from './home-node.ts'
@@ -31,6 +31,8 @@ export type Context = {
   /** Fires at Ctrl-C and when --timeout has passed. */
   readonly signal: AbortSignal
   settings: () => Promise<Loaded>
+  /** One more `KEY=VALUE` over the settings; before they are read. */
+  set: (setting: string) => void
   /** This home's node in this process; asks for the password where one is needed. */
   openNode(options: OpenOptions): Promise<RunningNode>
   /** A new secret, asked for twice. */
@@ -87,6 +89,9 @@ export function makeContext(world: World, options: GlobalOptions): Context {
     output,
     signal,
     settings,
+    set: (setting) => {
+      options.set = [...(options.set ?? []), setting]
+    },
     openNode,
     daemon,
     withApi,
@@ -139,9 +144,9 @@ export function makeContext(world: World, options: GlobalOptions): Context {
   }
 }
 
-/** Money is shown with its token's name; known by name are this market's own and the chain's currency. */
+/** Money is shown with its token's name; the market's own is the first. */
 export async function tokensOf(api: NodeApi): Promise<TokenInfo[]> {
-  return [(await api.info()).token, { address: NATIVE, symbol: 'ETH', decimals: 18 }]
+  return (await api.info()).tokens
 }
 
 function noHost(home: string): MecaError {

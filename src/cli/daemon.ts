@@ -8,7 +8,7 @@ import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
 import { asMecaError } from '../core/errors.ts'
-import { parseDuration } from '../core/units.ts'
+import { parseAddress, parseDuration } from '../core/units.ts'
 import type { NodeApi, NodeInfo } from '../role/api.ts'
 import type { Loaded } from '../config.ts'
 import type { Context } from './context.ts'
@@ -20,7 +20,7 @@ import type { Role, RunningNode } from './world.ts'
 /** Jobs end by themselves within their own limits; this only sets how soon the end is seen. */
 const DRAIN_POLL_MS = 100
 
-type StartFlags = { drainTimeout: string; whileStdin?: boolean }
+type StartFlags = { drainTimeout: string; whileStdin?: boolean; payout?: string }
 
 export function addDaemon(noun: Command, act: Act, role: Role): void {
   const start = noun
@@ -29,6 +29,8 @@ export function addDaemon(noun: Command, act: Act, role: Role): void {
     .option('--drain-timeout <time>', 'at the end, wait for jobs under way at most so long', '10m')
     .option('--while-stdin', 'end, too, when stdin closes; for programs that start this one and may be killed')
     .action(act((context, flags: StartFlags) => runDaemon(context, role, flags)))
+  if (role === 'host')
+    start.option('--payout <address>', 'where earnings go, best a cold address; the same as --set host.payout=…')
   examples(start, [
     [`meca ${role} start`, 'Ctrl-C once to drain, twice to stop at once'],
     [`meca ${role} start --home ~/two --json`, 'one line of JSON when it is ready'],
@@ -39,6 +41,7 @@ async function runDaemon(context: Context, role: Role, flags: StartFlags): Promi
   const drainTimeoutMs = parseDuration(flags.drainTimeout, '--drain-timeout')
   const end =
     flags.whileStdin === true ? AbortSignal.any([context.signal, closed(context.world.terminal.stdin)]) : context.signal
+  if (flags.payout !== undefined) context.set(`host.payout=${parseAddress(flags.payout, '--payout')}`)
   const loaded = await context.settings()
   const node = await context.openNode({ role, daemon: true })
   try {

@@ -8,6 +8,7 @@ import { tokensOf } from './context.ts'
 import type { Context } from './context.ts'
 import { addDaemon } from './daemon.ts'
 import { addEarningsFlags, showEarnings } from './earnings.ts'
+import { addPayout } from './payout.ts'
 import { duration, facts, resources, table } from './render.ts'
 import { examples, wholeOf } from './usage.ts'
 import type { Act } from './usage.ts'
@@ -28,6 +29,7 @@ export function addHost(host: Command, act: Act): void {
   const earnings = host.command('earnings').description('run, billed, claimed and withdrawn; the same as meca earnings')
   addEarningsFlags(earnings).action(act(showEarnings))
   examples(earnings, [['meca host earnings --by client', 'sums that add up to the chain']])
+  addPayout(host, act)
   addDrain(host, act)
   addPrice(host, act)
 }

@@ -126,6 +126,7 @@ function moneyOver(ask: Asker): MoneyApi {
     claim: (options, signal) => ask(CALLS.claim, options, signal),
     withdraw: (options, signal) => ask(CALLS.withdraw, options, signal),
     reconcile: (signal) => ask(CALLS.reconcile, {}, signal),
+    payout: (to, signal) => (to === undefined ? ask(CALLS.payout, {}, signal) : ask(CALLS.setPayout, { to }, signal)),
     earnings: ({ by, since }, signal) =>
       ask(CALLS.earnings, { by, ...(since === undefined ? {} : { since: String(since) }) }, signal),
     recover: (signal) => ask(CALLS.recoverChannels, {}, signal),

@@ -59,6 +59,23 @@ export const moneyCalls = {
     answer: money.withdrawReport,
     run: (api, options, { signal }) => api.money.withdraw(options, signal),
   }),
+  payout: call({
+    id: 'payout',
+    method: 'GET',
+    path: '/v1/payout',
+    summary: "Where a host's earnings go",
+    answer: money.payoutReport,
+    run: (api, _args, { signal }) => api.money.payout(undefined, signal),
+  }),
+  setPayout: call({
+    id: 'setPayout',
+    method: 'POST',
+    path: '/v1/payout',
+    summary: 'Sends all earnings to another address from now on; only that address can change it again',
+    body: money.payoutRequest,
+    answer: money.payoutReport,
+    run: (api, { to }, { signal }) => api.money.payout(to, signal),
+  }),
   earnings: call({
     id: 'earnings',
     method: 'GET',

@@ -110,3 +110,8 @@ export const earningsReport = z
     notes: z.array(z.string()),
   })
   .meta({ id: 'EarningsReport' })
+
+export const payoutRequest = z.strictObject({ to: anyAddress })
+export const payoutReport = z
+  .object({ host: address, payee: address, registered: z.boolean(), tx: hash.nullable() })
+  .meta({ id: 'PayoutReport' })

@@ -349,6 +349,8 @@ export type MoneyApi = {
   withdraw(options: { token?: Hex }, signal: AbortSignal): Promise<WithdrawReport>
   /** Whether both ledgers and the chain agree, to the last unit. */
   reconcile(signal: AbortSignal): Promise<ReconcileReport>
+  /** Where a host's earnings go; with `to`: there from now on, and only that address can change it again. */
+  payout(to: Hex | undefined, signal: AbortSignal): Promise<PayoutReport>
   /** What was run, billed, claimed and drawn, as a host and as a developer, held against the chain. */
   earnings(options: EarningsOptions, signal: AbortSignal): Promise<EarningsReport>
   /** Finds this address's channels on chain that are not in its records, and asks their hosts what was signed. */
@@ -370,6 +372,7 @@ export type ReconcileReport = {
   lines: { channel: Hex; task: Hex; what: string; ledger: string; chain: string; difference: string; ok: boolean }[]
 }
 
+export type PayoutReport = { host: Hex; payee: Hex; registered: boolean; tx: Hex | null }
 export type EarningsBy = 'token' | 'day' | 'task' | 'client'
 export type EarningsRole = 'host' | 'developer'
 /** `since` in ms: what happened before it, or nobody knows when, is left out of the lines. */

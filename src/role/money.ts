@@ -14,6 +14,7 @@ import type {
   EarningsOptions,
   EarningsReport,
   MoneyApi,
+  PayoutReport,
   ReconcileReport,
   RecoverReport,
   RestoredRow,
@@ -54,6 +55,7 @@ export type MoneyComponents = {
       token: Hex,
       signal: AbortSignal,
     ): Promise<{ tx: Hex; gasUsed: bigint; to: Hex; amount: bigint } | undefined>
+    payout(to: Hex | undefined, signal: AbortSignal): Promise<PayoutReport>
     startClose(terms: ChannelRecord['terms'], signal: AbortSignal): Promise<void>
     finishClose(terms: ChannelRecord['terms'], signal: AbortSignal): Promise<void>
     release(terms: ChannelRecord['terms'], claimed: bigint, hostSignature: Hex, signal: AbortSignal): Promise<void>
@@ -165,6 +167,10 @@ export class Money implements MoneyApi {
       })
     }
     return { ok: lines.every(({ ok }) => ok), lines }
+  }
+
+  payout(to: Hex | undefined, signal: AbortSignal): Promise<PayoutReport> {
+    return this.#c.chain.payout(to, signal)
   }
 
   earnings(options: EarningsOptions, signal: AbortSignal): Promise<EarningsReport> {

@@ -9,6 +9,7 @@ import type { Base } from './base.ts'
 import type { ClientSide } from './client-side.ts'
 import { makeEarnings } from './earnings-side.ts'
 import type { HostSide } from './host-side.ts'
+import { payout } from './register.ts'
 
 /** Tasks in one withdrawal: each costs some 10,000 gas. */
 const MAX_TASKS = 200
@@ -38,6 +39,7 @@ export function moneyApi(
         return fees.reduce((sum, { amount }) => sum + amount, await channels.credit(token, signer.address, signal))
       },
       withdraw: (token, signal) => withdraw(base, token, signal),
+      payout: (to, signal) => payout(base, to, signal),
       startClose: async (terms, signal) => void (await channels.startClose(wallet, terms, signal)),
       finishClose: async (terms, signal) => void (await channels.finishClose(wallet, terms, signal)),
       release: async (terms, claimed, hostSignature, signal) =>

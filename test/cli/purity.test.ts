@@ -46,6 +46,7 @@ const EXAMPLES: Record<string, Example> = {
   'host start': { argv: [], text: /./, daemon: true },
   'host status': { argv: [], text: /./, daemon: true },
   'host why': { argv: [], text: /./, daemon: true },
+  'host payout': { argv: [HOST], text: /^host +0x2+\nearnings go to +0x1+\ntransaction/ },
   'host earnings': { argv: ['--by', 'task'], text: /^AS +TASK[^]*adds up to the chain: yes, 0 difference\n$/ },
   'host drain': { argv: [], text: /./, daemon: true },
   'host price': { argv: [], text: /./, daemon: true },

@@ -53,6 +53,8 @@ test('every call that takes no bytes gives what the node itself gives', async (t
     ['claim', (a) => a.money.claim({ channel: CHANNEL }, never)],
     ['withdraw', (a) => a.money.withdraw({}, never)],
     ['reconcile', (a) => a.money.reconcile(never)],
+    ['payout', (a) => a.money.payout(undefined, never)],
+    ['payout to', (a) => a.money.payout(HOST, never)],
     ['earnings', (a) => a.money.earnings({ by: 'task', since: 5 }, never)],
     ['recover', (a) => a.money.recover(never)],
     ['vouchers', (a) => a.money.vouchers()],

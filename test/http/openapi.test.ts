@@ -71,6 +71,8 @@ const EXAMPLES: Record<keyof typeof CALLS, [path: string, body?: object]> = {
   claim: ['/v1/claim', {}],
   withdraw: ['/v1/withdraw', {}],
   reconcile: ['/v1/reconcile'],
+  payout: ['/v1/payout'],
+  setPayout: ['/v1/payout', { to: HOST }],
   earnings: ['/v1/earnings?by=task&since=0'],
   recoverChannels: ['/v1/channels/recover'],
   vouchers: ['/v1/vouchers'],
