@@ -134,8 +134,6 @@ async function* walk(
 ): AsyncGenerator<CollectedEntry> {
   const source = await archiveOf(reader, path, signal)
   const tar = extract()
-  const stop = () => source.destroy(cancelled('take the outputs'))
-  signal.addEventListener('abort', stop, { once: true })
   // The error reaches the reader of the entries through the tar.
   source.on('error', (error) => tar.destroy(error)).pipe(tar)
   try {
@@ -150,15 +148,14 @@ async function* walk(
     if (signal.aborted) throw cancelled('take the outputs', error)
     throw translate(error, 'take the outputs')
   } finally {
-    signal.removeEventListener('abort', stop)
     source.destroy()
     tar.destroy()
   }
 }
 
-/** One that was there a moment ago. */
+/** The signal ends the stream too; a call's own deadline must not, because reading takes as long as it takes. */
 async function archiveOf(reader: Container, path: string, signal: AbortSignal): Promise<Readable> {
-  const stream = await call('take an output', () => reader.getArchive({ path }), signal)
+  const stream = await call('take an output', () => reader.getArchive({ path, abortSignal: signal }), signal)
   return stream instanceof Readable ? stream : new Readable().wrap(stream)
 }
 

@@ -23,7 +23,9 @@ import type {
 } from './engine.ts'
 import { runFiles } from './files-run.ts'
 import { Images } from './images.ts'
+import { readImageFile, resolveImage } from './look.ts'
 import { probeEngine, selfTest } from './probe.ts'
+import { DEFAULT_ROOT_BYTES } from './root-budget.ts'
 import { sidecarImage } from './sidecar-image.ts'
 import { SidecarPool } from './sidecar-pool.ts'
 import { startContainer } from './start.ts'
@@ -38,6 +40,8 @@ export type DockerEngineOptions = {
   sidecarImage?: string
   /** Sidecars kept ready. */
   sidecars?: number
+  /** What a task whose root is writable may write there. */
+  rootBytes?: number
   /** Parent of the folders for unix sockets; short, and on a file system that the daemon sees under the same path. */
   socketFolder?: string
 }
@@ -70,7 +74,13 @@ export class DockerEngine implements Engine {
       folderPrefix: folderPrefix(options.owner),
     })
     const ownImage = (signal: AbortSignal) => this.#imageForSidecars(signal)
-    this.#shop = { ...shared, images: this.#images, sidecars: this.#sidecars, ownImage }
+    this.#shop = {
+      ...shared,
+      images: this.#images,
+      sidecars: this.#sidecars,
+      ownImage,
+      rootBytes: options.rootBytes ?? DEFAULT_ROOT_BYTES,
+    }
   }
 
   /** Also makes the first sidecars, because a node that probes is about to start something. */
@@ -126,6 +136,14 @@ export class DockerEngine implements Engine {
 
   save(image: ImageId, signal: AbortSignal): Promise<Readable> {
     return this.#images.save(image, signal)
+  }
+
+  file(image: ImageId, path: string, maxBytes: number, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    return readImageFile(this.#docker, this.#shop.labels, image, path, maxBytes, signal)
+  }
+
+  resolve(reference: string, signal: AbortSignal): Promise<ImageId | undefined> {
+    return resolveImage(this.#docker, reference, signal)
   }
 
   remove(image: ImageId, signal: AbortSignal): Promise<void> {

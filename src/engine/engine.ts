@@ -31,6 +31,10 @@ export type Engine = {
   ): Promise<ImageId>
   /** The image as a `docker save` archive. */
   save(image: ImageId, signal: AbortSignal): Promise<Readable>
+  /** One regular file out of an image; undefined where there is none, or a link. Throws `too_large`. */
+  file(image: ImageId, path: string, maxBytes: number, signal: AbortSignal): Promise<Uint8Array | undefined>
+  /** An image that the engine has, by name or id. */
+  resolve(reference: string, signal: AbortSignal): Promise<ImageId | undefined>
   remove(image: ImageId, signal: AbortSignal): Promise<void>
   close(): Promise<void>
 }

@@ -2,7 +2,6 @@
  * A files plan, carried out: make its room, carry the inputs in, run to the end under our own clock, and keep what was
  * written until it has been taken. Whatever fails or is cancelled, and whenever, everything made here is removed.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Container } from 'dockerode'
 import { MecaError } from '../core/errors.ts'
 import type { ContainerEnd, FilesExchange, Plan } from '../core/plan.ts'
@@ -10,10 +9,11 @@ import { aborted, call, cancelled, engineGone } from './client.ts'
 import { collect } from './collect.ts'
 import type { CollectedEntry, FilesRun, ImageId, RunOptions } from './engine.ts'
 import { LogBook } from './log-book.ts'
-import { rootBudgetBytes, sandboxOptions } from './options.ts'
+import { sandboxOptions } from './options.ts'
 import { taskMount } from './places.ts'
 import { Room, all } from './room.ts'
 import { stage } from './stage.ts'
+import { watchRoot } from './root-budget.ts'
 import { containerName, refusal, startListening, stopwatch } from './start.ts'
 import type { Workshop } from './start.ts'
 import { ContainerWatch, removeContainer } from './watch.ts'
@@ -21,7 +21,7 @@ import { ContainerWatch, removeContainer } from './watch.ts'
 export type FilesJob = { image: ImageId; plan: Plan; exchange: FilesExchange; options: RunOptions }
 
 export async function runFiles(shop: Workshop, job: FilesJob, signal: AbortSignal): Promise<FilesRun> {
-  signal.throwIfAborted()
+  if (signal.aborted) throw cancelled('run a container', signal.reason)
   const run = new Run(shop, job)
   try {
     await run.toTheEnd(signal)
@@ -69,21 +69,22 @@ class Run implements FilesRun {
   }
 
   async toTheEnd(signal: AbortSignal): Promise<void> {
-    const { options, plan } = this.#job
     const clock = stopwatch()
-    const holder = await this.#room.open(signal)
+    await this.#room.open(signal)
     clock.lap('roomMs')
-    const [container] = await all([
-      this.#create(signal),
-      stage(holder, this.#room.places, options.staged, plan.user, signal).then(() => undefined),
-    ])
+    const [container] = await all([this.#create(signal), this.#stage(signal)])
     clock.lap('stageMs')
-    const watch = await this.#start(container ?? missing(), signal)
+    const started = await this.#start(container, signal)
     clock.lap('startMs')
-    options.onStarted?.()
-    this.#end = await this.#watched(watch, signal)
+    this.#job.options.onStarted?.()
+    this.#end = await this.#watched(started, signal)
     clock.lap('runMs')
     Object.assign(this.timings, clock.laps)
+  }
+
+  async #stage(signal: AbortSignal): Promise<void> {
+    const { options, plan } = this.#job
+    await stage(await this.#room.hold(signal), this.#room.places, options.staged, plan.user, signal)
   }
 
   /** Not cancelled half-way: a container that the engine makes after we left would be nobody's. */
@@ -94,6 +95,7 @@ class Run implements FilesRun {
       imageId: image,
       facts: await this.#shop.images.facts(image, signal),
       plan,
+      sidecarId: this.#room.holder.id,
       mounts: this.#room.places.map(taskMount),
       labels: this.#shop.labels,
       seccomp: this.#shop.seccomp,
@@ -122,7 +124,7 @@ class Run implements FilesRun {
     const { plan } = this.#job
     const timer = setTimeout(() => void watch.kill('time limit'), plan.limits.runTimeoutMs)
     const over = new AbortController()
-    if (plan.writableRoot) void watchRoot(this.#shop, container, watch, rootBudgetBytes(plan), over.signal)
+    if (plan.writableRoot) void watchRoot(this.#shop, container.id, watch, over.signal)
     try {
       const end = await Promise.race([watch.ended, aborted(signal)])
       if (watch.engineLost) throw engineGone('went away', 'run a task')
@@ -136,42 +138,3 @@ class Run implements FilesRun {
 }
 
 type Started = { container: Container; watch: ContainerWatch }
-
-function missing(): never {
-  throw new MecaError('internal', 'A container was created and is not there')
-}
-
-/** The engine counts a layer by walking it, so a layer that takes long to count is counted less often. */
-const ROOT_CHECK_MS = 1_000
-const ROOT_CHECK_SHARE = 10
-
-/**
- * A writable root is the host's disk, and this engine gives it no size. So its layer is counted at intervals, and a task
- * that is over its budget is ended. In between it can write what its processor manages in an interval.
- */
-async function watchRoot(
-  { docker }: Workshop,
-  { id }: Container,
-  watch: ContainerWatch,
-  budgetBytes: number,
-  over: AbortSignal,
-): Promise<void> {
-  let pauseMs = ROOT_CHECK_MS
-  try {
-    while (!over.aborted) {
-      await sleep(pauseMs, undefined, { signal: over, ref: false })
-      const began = performance.now()
-      const filters = { id: [id] }
-      const [row] = await call(
-        'measure a container',
-        (abortSignal) => docker.listContainers({ all: true, size: true, filters, abortSignal }),
-        over,
-      )
-      const { SizeRw = 0 } = (row ?? {}) as { SizeRw?: number }
-      if (SizeRw > budgetBytes) return await watch.kill('disk budget')
-      pauseMs = Math.max(ROOT_CHECK_MS, ROOT_CHECK_SHARE * (performance.now() - began))
-    }
-  } catch {
-    // The run is over, or the engine is gone, which the watch sees too.
-  }
-}

@@ -18,8 +18,8 @@ export type SandboxInput = {
   imageId: string
   facts: ImageFacts
   plan: Plan
-  /** Container whose (empty) network namespace the task joins; absent for an empty namespace of its own. */
-  sidecarId?: string | undefined
+  /** Container of ours whose (empty) network namespace the task joins. */
+  sidecarId: string
   /** Volumes of the plan's mounts. */
   mounts?: readonly TaskMount[] | undefined
   labels: Readonly<Record<string, string>>
@@ -36,7 +36,6 @@ const NOBODY = '65534:65534'
 const MAX_OPEN_FILES = 4096
 /** Under gVisor the limit counts the sandbox's own threads too (measured: 256 and fewer end a run without output). */
 const GVISOR_PIDS = 1024
-const MIN_ROOT_BYTES = 2 ** 30
 const SHM_BYTES = 64 * 2 ** 20
 /** A volume the image declares becomes scratch space in memory; a file count as well as a size ends a flood. */
 const VOLUME_INODES = 65_536
@@ -62,7 +61,7 @@ export function sandboxOptions(input: SandboxInput): ContainerCreateOptions {
     AttachStderr: true,
     HostConfig: {
       ...WALLS,
-      ...network(input.sidecarId),
+      NetworkMode: `container:${input.sidecarId}`,
       ...(input.mounts === undefined ? {} : { Mounts: input.mounts.map(volumeMount) }),
       SecurityOpt: ['no-new-privileges', `seccomp=${input.seccomp}`],
       ReadonlyRootfs: !plan.writableRoot,
@@ -74,21 +73,13 @@ export function sandboxOptions(input: SandboxInput): ContainerCreateOptions {
   }
 }
 
-/** What only a run over files sets: an entry point or a folder of the format's choice, and a name that is not the container's. */
+/** What only a run over files sets: an entry point or a folder of the format's choice. */
 function filesOptions({ exchange }: Plan): ContainerCreateOptions {
   if (exchange.kind !== 'files') return {}
   return {
-    Hostname: 'task',
     ...(exchange.entrypoint === undefined ? {} : { Entrypoint: [...exchange.entrypoint] }),
     ...(exchange.workingFolder === undefined ? {} : { WorkingDir: exchange.workingFolder }),
   }
-}
-
-/** Without a sidecar the namespace has loopback alone, and the resolver's file names nobody. */
-function network(sidecarId: string | undefined): HostConfig {
-  return sidecarId === undefined
-    ? { NetworkMode: 'none', Dns: ['127.0.0.1'] }
-    : { NetworkMode: `container:${sidecarId}` }
 }
 
 /** Without copying: what the image has at that path is hidden, as under a bind mount, and costs nothing. */
@@ -146,11 +137,6 @@ function fileSize(plan: Plan): { Name: string; Soft: number; Hard: number }[] {
   if (!plan.writableRoot) return []
   const bytes = Math.max(plan.limits.scratchBytes, plan.limits.outputBytes, SHM_BYTES)
   return [{ Name: 'fsize', Soft: bytes, Hard: bytes }]
-}
-
-/** What a task may write beside its mounts where its root is writable: caches and the like, not its output. */
-export function rootBudgetBytes({ limits }: Plan): number {
-  return Math.max(limits.scratchBytes, limits.outputBytes, MIN_ROOT_BYTES)
 }
 
 function userOf(plan: Plan, facts: ImageFacts): string {

@@ -142,6 +142,8 @@ class Archive {
     const sink = this.#tar.entry({ name, size: entry.bytes, mode, mtime: this.#mtime, ...this.#owner }, (error) =>
       error ? done.reject(error) : done.resolve(),
     )
+    // The same error ends the whole archive, and is told there.
+    sink.on('error', () => undefined)
     let written = 0
     for await (const chunk of entry.body instanceof Uint8Array ? [entry.body] : entry.body) {
       written += chunk.length

@@ -26,6 +26,8 @@ export type Workshop = {
   sidecars: SidecarPool
   /** An image of ours with a shell, for containers that only hold something. */
   ownImage: (signal: AbortSignal) => Promise<string>
+  /** What a task with a writable root may write there. */
+  rootBytes: number
   labels: Readonly<Record<string, string>>
   seccomp: string
 }

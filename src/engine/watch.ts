@@ -12,6 +12,8 @@ import type { LogBook } from './log-book.ts'
 
 /** The log's last bytes arrive beside the exit code; both are on this machine. */
 const LAST_WORDS_MS = 1_000
+/** The kernel ends a killed process at once, unless it is stuck in the kernel itself. */
+const KILL_GRACE_MS = 10_000
 /** A container that somebody removed was killed first. */
 const REMOVED = 137
 
@@ -57,6 +59,9 @@ export class ContainerWatch {
     this.#killedFor ??= reason
     // Refused when it has just ended by itself or the engine is gone: both are seen by the watch.
     await call('end a container', (abortSignal) => this.#container.kill({ abortSignal })).catch(() => {})
+    await Promise.race([this.ended, sleep(KILL_GRACE_MS, undefined, { ref: false })])
+    // A sandbox that lost a part of itself does not end by a kill (measured with gVisor out of memory); removal ends it.
+    if (this.end === undefined) await removeContainer(this.#container).catch(() => {})
   }
 
   async #watch(): Promise<ContainerEnd> {

@@ -4,12 +4,11 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { connect, createServer } from 'node:net'
-import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { DockerEngine } from '../../src/engine/docker.ts'
+import { fragileDaemon } from '../support/daemon.ts'
 import { NEVER, TestEngine, ask, failure, text } from '../support/engine.ts'
 import { appImage, dockerMissing } from '../support/images.ts'
 import { appPlan } from '../support/plans.ts'
@@ -27,31 +26,6 @@ after(async () => {
   await rm(folder, { recursive: true, force: true })
   if (skip === false) await t.end()
 })
-
-/** A daemon that can go away without taking the real one along. */
-async function fragileDaemon() {
-  const path = join(folder, `${randomBytes(4).toString('hex')}.sock`)
-  const open = new Set<Socket>()
-  const server = createServer({ allowHalfOpen: true }, (client) => {
-    const daemon = connect({ path: '/var/run/docker.sock', allowHalfOpen: true })
-    for (const [a, b] of [
-      [client, daemon],
-      [daemon, client],
-    ] as const) {
-      open.add(a)
-      a.on('error', () => b.destroy())
-        .on('close', () => open.delete(a))
-        .pipe(b)
-    }
-  })
-  server.listen(path)
-  await once(server, 'listening')
-  const die = () => {
-    server.close()
-    for (const socket of open) socket.destroy()
-  }
-  return { path, die }
-}
 
 test('an engine that is not there is engine_unavailable with a cure', { skip }, async () => {
   const engine = new DockerEngine({ owner: 'nobody', socketPath: join(folder, 'absent.sock') })
@@ -81,6 +55,7 @@ test(
     assert.match(error.message, /went away/)
     await instance.stop()
     await engine.close()
+    await daemon.close()
     const next = new DockerEngine({ owner, sidecars: 0 })
     assert.ok((await next.sweep(NEVER)) >= 2, 'the task and its sidecar')
     assert.equal(await next.sweep(NEVER), 0, 'a second sweep finds nothing')

@@ -29,9 +29,9 @@ export class TestEngine {
   readonly #instances = new Set<Instance>()
   readonly #runs = new Set<FilesRun>()
 
-  constructor(sidecars = 1, owner = `test-${randomBytes(6).toString('hex')}`) {
+  constructor(sidecars = 1, owner = `test-${randomBytes(6).toString('hex')}`, rootBytes = 2 ** 30) {
     this.owner = owner
-    this.engine = new DockerEngine({ owner: this.owner, sidecars })
+    this.engine = new DockerEngine({ owner: this.owner, sidecars, rootBytes })
   }
 
   name(): string {
