@@ -51,6 +51,8 @@ export const zJobFile = z.strictObject({
   /** Names whose content lies in the bundle: one file, a folder, or several files of one name in their order (0, 1, …). */
   files: z.record(zInputName, z.enum(['file', 'folder', 'list'])),
   links: z.record(zInputName, zLink),
+  /** The outputs that are wanted, where the format lets a job leave some out; absent: all. */
+  outputs: z.array(zInputName).max(MAX_INPUTS).optional(),
   env: z.record(zEnvName, z.string().max(65_536)),
   template: z.string().max(200).optional(),
   command: z.array(z.string().max(65_536)).max(1000).optional(),

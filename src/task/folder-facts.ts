@@ -82,7 +82,7 @@ export function imageOf(folder: Folder): ImageOrigin | undefined {
 
 /** What a folder without an image is told. */
 export function imageFindings(folder: Folder): Finding[] {
-  if (imageOf(folder) !== undefined) return []
+  if (folder.imageGiven === true || imageOf(folder) !== undefined) return []
   const what = 'has neither a Dockerfile nor one archive of an image'
   return [{ level: 'error', where: '.', what, cure: 'add a Dockerfile, or run: docker save --output image.tar IMAGE' }]
 }

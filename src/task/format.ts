@@ -8,6 +8,7 @@ import type { ContainerEnd, Plan } from '../core/plan.ts'
 import type { Resources } from '../core/resources.ts'
 import { borealis } from './borealis.ts'
 import { cytomine } from './cytomine.ts'
+import { kaapana } from './kaapana.ts'
 import { meca } from './meca.ts'
 import type { FormatName } from './package.ts'
 
@@ -118,7 +119,7 @@ export type Verdict = {
   texts: readonly { path: string; content: Uint8Array }[]
 }
 
-const ALL: readonly TaskFormat[] = [meca, cytomine, borealis]
+const ALL: readonly TaskFormat[] = [meca, cytomine, borealis, kaapana]
 
 export function formatOf(name: string): TaskFormat {
   const format = ALL.find((f) => f.name === name)

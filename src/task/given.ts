@@ -4,7 +4,7 @@ import { MecaError } from '../core/errors.ts'
 import type { Resources } from '../core/resources.ts'
 import { quote } from '../core/units.ts'
 import type { Given } from './format.ts'
-import { MIN_MEMORY_BYTES } from './quantities.ts'
+import { MIN_CPU_MILLIS, MIN_MEMORY_BYTES } from './quantities.ts'
 
 export type GivenKind = 'value' | 'file' | 'folder' | 'list' | 'link' | undefined
 
@@ -38,7 +38,7 @@ export function requireKnown({ job }: Given, known: readonly string[], task: str
 /** What the caller asked for in place of the task's own, never under the engine's least. */
 export function overlaid(task: Resources, asked: Given['job']['resources']): Resources {
   return {
-    cpuMillis: Math.max(10, asked?.cpuMillis ?? task.cpuMillis),
+    cpuMillis: Math.max(MIN_CPU_MILLIS, asked?.cpuMillis ?? task.cpuMillis),
     memoryBytes: Math.max(MIN_MEMORY_BYTES, asked?.memoryBytes ?? task.memoryBytes),
     gpus: asked?.gpus ?? task.gpus,
   }

@@ -22,6 +22,8 @@ export function placeOf(path: string): { place: string } | { fault: string } {
 /** Why nothing may be mounted at this place, or undefined where it may. */
 export function mountFault(place: string): string | undefined {
   if (place === '/') return 'must not be the root of the container: a volume there would hide the whole image'
+  // The engine's own syntax for mounts reads a colon and a comma.
+  if (/[:,]/.test(place)) return 'must not lie in a folder whose name has a colon or a comma'
   const kernel = KERNEL.find((root) => isWithin(place, root))
   return kernel === undefined ? undefined : `must not lie in ${kernel}, which belongs to the kernel`
 }

@@ -9,7 +9,7 @@ export const GPU = 'nvidia.com/gpu'
 /** Docker refuses a container of less memory. */
 export const MIN_MEMORY_BYTES = 6 * 2 ** 20
 /** A hundredth of a core: less is no share that a scheduler can give. */
-const MIN_CPU_MILLIS = 10
+export const MIN_CPU_MILLIS = 10
 
 /** Names of Kubernetes are free; those that we do not know are somebody else's. */
 export const zLimits = z.record(z.string().max(200), z.union([z.string().max(100), z.number()]))

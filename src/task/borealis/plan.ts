@@ -12,7 +12,6 @@ import { mountsOf } from './paths.ts'
 import type { DockerTask } from './record.ts'
 
 const MIB = 2 ** 20
-const SCRATCH = '/tmp'
 
 export function planOf(task: DockerTask, job: FilesJob): Plan {
   requireJob(task, job)
@@ -25,7 +24,7 @@ export function planOf(task: DockerTask, job: FilesJob): Plan {
     user: userOf(job.worker),
     writableRoot: true,
     resources: job.resources,
-    limits: limitsOf(task, job, mounts),
+    limits: limitsOf(task, job),
     exchange: {
       kind: 'files',
       mounts: mounts.map((path) => ({ path, writable: true, sizeBytes: job.outputBytes })),
@@ -42,14 +41,14 @@ function isEmptyFolder(staged: Staged): boolean {
   return staged.kind === 'folder' && staged.from === undefined
 }
 
-function limitsOf(task: DockerTask, job: FilesJob, mounts: readonly string[]): Plan['limits'] {
-  const covered = mounts.some((path) => isWithin(SCRATCH, path))
+function limitsOf(task: DockerTask, job: FilesJob): Plan['limits'] {
   return {
     startTimeoutMs: job.startTimeoutMs,
     runTimeoutMs: timeoutMs(task, job),
     outputBytes: job.outputBytes,
     logBytes: 10 * MIB,
-    scratchBytes: covered ? 0 : Math.min(64 * MIB, Math.floor(job.resources.memoryBytes / 2)),
+    // /tmp of these images is a disk's; here it is memory, of which the task's own limit is the real bound.
+    scratchBytes: Math.floor(job.resources.memoryBytes / 2),
     pids: 512,
   }
 }

@@ -1,0 +1,81 @@
+/**
+ * A stranger's regular expression, matched without backtracking: the pattern becomes an automaton whose time grows with
+ * the text and never with what the pattern repeats. It reads what file patterns are made of (characters, classes, groups,
+ * alternatives, repetitions, anchors) and refuses the rest; the platform's own matcher never sees it.
+ */
+import { MecaError } from '../../core/errors.ts'
+import { quote } from '../../core/units.ts'
+import { compile } from './automaton.ts'
+import type { Automaton } from './automaton.ts'
+import { parsePattern } from './pattern-parser.ts'
+
+export type Pattern = { matches(text: string): boolean }
+
+/** Steps of the automaton over all texts of one job: about a second of a slow machine. */
+const MAX_STEPS = 30_000_000
+/** A state that must be worked out costs about as much as this many remembered steps (measured). */
+const FRESH_STEPS = 8
+/** Sets of states that are remembered; a pattern that makes more of them starts to forget. */
+const MAX_REMEMBERED = 500
+
+/** Whole-text match, as Python's `re.fullmatch`. Throws `invalid_task` for a pattern beyond the subset. */
+export function patternOf(source: string): Pattern {
+  if (source === '.*') return { matches: (text) => !text.includes('\n') }
+  return new Matcher(source, compile(parsePattern(source)))
+}
+
+type Known = { states: readonly number[]; accepts: boolean; next: Map<number, Known> }
+
+class Matcher implements Pattern {
+  readonly #source: string
+  readonly #automaton: Automaton
+  #known = new Map<string, Known>()
+  #steps = 0
+
+  constructor(source: string, automaton: Automaton) {
+    this.#source = source
+    this.#automaton = automaton
+  }
+
+  matches(text: string): boolean {
+    let known = this.#remember(this.#automaton.start(text.length === 0))
+    for (let at = 0; at < text.length && known.states.length > 0;) {
+      const char = text.codePointAt(at) ?? 0
+      at += char > 0xffff ? 2 : 1
+      known = this.#step(known, char, at === text.length)
+    }
+    return known.accepts
+  }
+
+  /** The last character is a step of its own, because an anchor may look past it. */
+  #step(known: Known, char: number, last: boolean): Known {
+    const key = last ? -1 - char : char
+    const seen = known.next.get(key)
+    if (seen !== undefined) {
+      this.#count(1)
+      return seen
+    }
+    const next = this.#remember(this.#automaton.step(known.states, char, last))
+    this.#count(FRESH_STEPS * (1 + known.states.length + next.states.length))
+    known.next.set(key, next)
+    return next
+  }
+
+  #remember(states: readonly number[]): Known {
+    const key = states.join(' ')
+    const seen = this.#known.get(key)
+    if (seen !== undefined) return seen
+    if (this.#known.size >= MAX_REMEMBERED) this.#known = new Map()
+    const known = { states, accepts: this.#automaton.accepts(states), next: new Map<number, Known>() }
+    this.#known.set(key, known)
+    return known
+  }
+
+  #count(steps: number): void {
+    this.#steps += steps
+    if (this.#steps <= MAX_STEPS) return
+    throw new MecaError('bad_input', `The pattern ${quote(this.#source)} takes too long over these file names`, {
+      cure: 'give fewer files, or ask the developer for a simpler target_regex',
+    })
+  }
+}
