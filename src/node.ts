@@ -94,6 +94,7 @@ function info(base: Base, role: 'host' | 'node'): Awaited<ReturnType<NodeApi['in
     chainId,
     contracts,
     token,
+    tokens: base.tokens,
   }
 }
 

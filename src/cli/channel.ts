@@ -1,10 +1,11 @@
 /** `meca channel`: money that this node locked for hosts, or that clients locked for it. */
 import type { Command } from 'commander'
 import { MecaError } from '../core/errors.ts'
+import { AMOUNT_HELP } from '../core/money.ts'
 import { parseAddress, quote, zHash } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
 import type { ChannelSummary, TokenInfo } from '../role/api.ts'
-import { AMOUNT_HELP, money, readAmount } from './amounts.ts'
+import { money, readAmount } from './amounts.ts'
 import { tokensOf } from './context.ts'
 import type { Context } from './context.ts'
 import { date, facts, table } from './render.ts'

@@ -2,7 +2,8 @@
 import type { Command } from 'commander'
 import { parseAddress } from '../core/units.ts'
 import type { NodeApi, QuoteOptions } from '../role/api.ts'
-import { AMOUNT_HELP, readAmount } from './amounts.ts'
+import { AMOUNT_HELP } from '../core/money.ts'
+import { currencyOfTask, readAmount } from './amounts.ts'
 import { wholeOf } from './usage.ts'
 
 export type QuoteFlags = { maxPrice?: string; maxSeconds?: string; host?: string; runtime?: string }
@@ -15,11 +16,14 @@ export function addQuoteFlags(command: Command): Command {
     .option('--runtime <name>', 'only hosts with this sandbox, like runsc')
 }
 
+/** `ref` is the task, in whose currency the price is. */
 export async function quoteOptions(
   { maxPrice, maxSeconds, host, runtime }: QuoteFlags,
   api: NodeApi,
+  ref: string,
+  signal: AbortSignal,
 ): Promise<QuoteOptions> {
-  const token = async () => (await api.info()).token
+  const token = () => currencyOfTask(api, ref, signal)
   return {
     ...(maxPrice === undefined ? {} : { maxPrice: await readAmount(maxPrice, '--max-price', token) }),
     ...(maxSeconds === undefined ? {} : { maxSeconds: wholeOf(maxSeconds, '--max-seconds') }),

@@ -132,13 +132,13 @@ function showLogs({ output }: Context, { job, logs }: JobDetails): void {
   if (logs.length === 0) output.say('it printed nothing')
 }
 
-function showWhy({ output }: Context, { job, why, host }: JobDetails, tokens: TokenInfo[]): void {
+function showWhy({ output }: Context, { job, why, host, price }: JobDetails, tokens: TokenInfo[]): void {
   const { chosen, refusals } = why
   const reason =
     chosen === undefined
       ? host === null
         ? 'no host was chosen'
         : `${host} was chosen`
-      : `${chosen.host} was chosen: at most ${money(chosen.total, tokens[0] ?? '')}, image ${chosen.imageAtHand ? 'at hand' : 'to be fetched'}, channel ${chosen.channelOpen ? 'open' : 'to be opened'}`
+      : `${chosen.host} was chosen: at most ${money(chosen.total, price.token, tokens)}, image ${chosen.imageAtHand ? 'at hand' : 'to be fetched'}, channel ${chosen.channelOpen ? 'open' : 'to be opened'}`
   output.result({ json: { job, ...why }, text: `${reason}\n${refusalsText(refusals)}` })
 }

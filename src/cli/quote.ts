@@ -24,7 +24,11 @@ export function addQuote(quote: Command, act: Act): void {
 function quoteTask(context: Context, ref: string, flags: QuoteFlags & { inputBytes?: string }): Promise<number> {
   return context.withApi(async (api) => {
     const size = flags.inputBytes === undefined ? {} : { inputBytes: wholeOf(flags.inputBytes, '--input-bytes') }
-    const report = await api.client.quote(ref, { ...(await quoteOptions(flags, api)), ...size }, context.signal)
+    const report = await api.client.quote(
+      ref,
+      { ...(await quoteOptions(flags, api, ref, context.signal)), ...size },
+      context.signal,
+    )
     context.output.result({
       json: report,
       id: report.hosts.map(({ host }) => host).join('\n'),

@@ -51,7 +51,7 @@ function runTask(context: Context, ref: string, flags: RunFlags): Promise<number
     if (packed === undefined && flags.out !== undefined && flags.out !== '-') await requireWritable(flags.out)
     const { input } = packed ?? (await readInput(context.world.terminal, flags, context.signal))
     const options: RunOptions = {
-      ...(await quoteOptions(flags, api)),
+      ...(await quoteOptions(flags, api, ref, context.signal)),
       ...(flags.id === undefined ? {} : { id: flags.id }),
       ...(flags.logs === true ? { logs: true } : {}),
     }

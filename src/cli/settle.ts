@@ -1,8 +1,7 @@
 /** `meca claim`, `meca withdraw`, `meca reconcile`: from signed vouchers to money, and the proof that it adds up. */
 import type { Command } from 'commander'
 import { MecaError } from '../core/errors.ts'
-import { parseAddress } from '../core/units.ts'
-import { money, sum } from './amounts.ts'
+import { money, sum, tokenNamed } from './amounts.ts'
 import { channelOf } from './channel.ts'
 import { tokensOf } from './context.ts'
 import type { Context } from './context.ts'
@@ -29,8 +28,11 @@ export function addClaim(claim: Command, act: Act): void {
 }
 
 export function addWithdraw(withdraw: Command, act: Act): void {
-  withdraw.option('--token <address>', "of one token; the market's own where absent").action(act(withdrawAll))
-  examples(withdraw, [['meca withdraw', 'to the payee set on the chain']])
+  withdraw.option('--token <token>', "its symbol or address; the market's own where absent").action(act(withdrawAll))
+  examples(withdraw, [
+    ['meca withdraw', 'to the payee set on the chain'],
+    ['meca withdraw --token ETH', 'what was earned in another currency than the market’s own'],
+  ])
 }
 
 export function addReconcile(reconcile: Command, act: Act): void {
@@ -71,9 +73,10 @@ function claimAll(context: Context, { channel }: { channel?: string }): Promise<
 }
 
 function withdrawAll(context: Context, { token }: { token?: string }): Promise<void> {
-  const options = token === undefined ? {} : { token: parseAddress(token, '--token') }
   return context.withApi(async (api) => {
-    const [done, tokens] = [await api.money.withdraw(options, context.signal), await tokensOf(api)]
+    const tokens = await tokensOf(api)
+    const options = token === undefined ? {} : { token: tokenNamed(token, tokens, '--token') }
+    const done = await api.money.withdraw(options, context.signal)
     context.output.result({
       json: done,
       id: done.tx ?? '',

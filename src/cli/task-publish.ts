@@ -3,7 +3,8 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { parseAddress } from '../core/units.ts'
 import type { PublishOptions } from '../role/api.ts'
-import { AMOUNT_HELP, money, readAmount } from './amounts.ts'
+import { AMOUNT_HELP } from '../core/money.ts'
+import { currencyOf, money, readAmount, tokenNamed } from './amounts.ts'
 import { tokensOf } from './context.ts'
 import type { Context } from './context.ts'
 import { facts, size } from './render.ts'
@@ -27,7 +28,7 @@ export function addPublish(task: Command, act: Act): void {
     .command('publish <dir>')
     .description('build, pack, put on IPFS and register a task')
     .requiredOption('--fee <amount>', `what you earn for each run: ${AMOUNT_HELP}`)
-    .option('--token <address>', "the fee's token; the market's own where absent")
+    .option('--token <token>', 'what the task is paid in, by symbol or address; the market’s own where absent')
     .option('--name <name>', "instead of the folder's own name")
     .option('--version <version>', 'of this package, like 1.2.0')
     .option('--format <format>', 'where the folder fits several')
@@ -39,16 +40,20 @@ export function addPublish(task: Command, act: Act): void {
   examples(publish, [
     ['meca task publish words --fee 1000', 'a thousand of the smallest unit a run'],
     ['meca task publish words --fee 0.0001ETH --version 1.1.0', 'a new version; unchanged layers cost nothing'],
+    ['meca task publish words --fee 0.02MUSD --token MUSD', 'paid in a token, by hosts that take it'],
   ])
 }
 
 function publishTask(context: Context, dir: string, flags: PublishFlags): Promise<void> {
   return context.withApi(async (api) => {
-    const fee = await readAmount(flags.fee, '--fee', async () => (await api.info()).token)
+    const tokens = await tokensOf(api)
+    const token = flags.token === undefined ? undefined : tokenNamed(flags.token, tokens, '--token')
+    const inToken = async () => (token === undefined ? (await api.info()).token : currencyOf(token, tokens))
+    const fee = await readAmount(flags.fee, '--fee', inToken)
     const options: PublishOptions = {
       fee,
       ...(flags.format === undefined ? {} : { format: flags.format }),
-      ...(flags.token === undefined ? {} : { token: parseAddress(flags.token, '--token') }),
+      ...(token === undefined ? {} : { token }),
       ...(flags.payee === undefined ? {} : { payee: parseAddress(flags.payee, '--payee') }),
       ...(flags.name === undefined ? {} : { name: flags.name }),
       ...(flags.version === undefined ? {} : { version: flags.version }),
@@ -66,7 +71,7 @@ function publishTask(context: Context, dir: string, flags: PublishFlags): Promis
       text: facts([
         ['published', `${ref}@${done.version}`],
         ['cid', done.cid],
-        ['fee', money(done.fee, done.token, await tokensOf(api))],
+        ['fee', money(done.fee, done.token, tokens)],
         ['bytes', `${size(done.bytes)}, ${size(done.newBytes)} of them new`],
         ['transaction', `${done.tx} (${done.gas} gas)`],
       ]),

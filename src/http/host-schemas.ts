@@ -54,6 +54,7 @@ export const hostWhy = z
     accepted: count,
     answered: count,
     refused: z.array(z.object({ code: z.string(), count, last: z.string() })),
+    token: address,
     medianPrice: money.nullable(),
     ownPrice: money,
     advice: z.array(z.string()),
@@ -76,6 +77,7 @@ export const nodeInfo = z
     chainId: count,
     contracts: z.object({ tasks: address, hosts: address, channels: address }),
     token,
+    tokens: z.array(token),
   })
   .meta({ id: 'NodeInfo' })
 

@@ -11,7 +11,7 @@ import type { Chain, Deployment } from '../chain/chain.ts'
 import { Channels } from '../chain/channels.ts'
 import { Hosts } from '../chain/hosts.ts'
 import { Tasks as TaskRegistry } from '../chain/tasks.ts'
-import { symbolByAddress, Token } from '../chain/token.ts'
+import { Token } from '../chain/token.ts'
 import { Wallet } from '../chain/wallet.ts'
 import type { Config } from '../config.ts'
 import { MecaError } from '../core/errors.ts'
@@ -37,6 +37,7 @@ import type { Home } from '../store/home.ts'
 import { Store } from '../store/store.ts'
 import { openWalletKey } from './keys.ts'
 import { intentStore, openTables } from './tables.ts'
+import { tokenList } from './tokens.ts'
 import type { Tables } from './tables.ts'
 
 export type Base = {
@@ -231,25 +232,6 @@ function taskSources(registry: TaskRegistry, ipfs: Ipfs): ConstructorParameters<
     version: async (developer, name, version, signal) =>
       (await registry.byName(developer, name, version, signal))?.taskId,
   }
-}
-
-/** The market's own currency first; of two with one symbol the second goes by its address. Throws `bad_config`. */
-async function tokenList(chain: Chain, { chain: { tokens }, host }: Config, signal: AbortSignal): Promise<TokenInfo[]> {
-  const native: TokenInfo = { address: NATIVE, symbol: 'ETH', decimals: 18 }
-  const own = chain.deployment.token
-  const addresses = new Set([
-    ...(own === undefined ? [] : [own]),
-    NATIVE,
-    ...tokens,
-    ...host.tariffs.map((t) => t.token),
-  ])
-  const list: TokenInfo[] = []
-  for (const address of addresses) {
-    const names = address === NATIVE ? native : await new Token(chain, address).names(signal)
-    const twin = list.find(({ symbol }) => symbol.toLowerCase() === names.symbol.toLowerCase())
-    list.push({ ...names, address, ...(twin === undefined ? {} : { symbol: symbolByAddress(address) }) })
-  }
-  return list
 }
 
 /** A channel's state in the terms of the stories. */

@@ -35,6 +35,7 @@ import { LogKeeper } from './logs.ts'
 import { meetHosts } from './meet.ts'
 import { makeRecovery, recoverWhereEmpty } from './recover-side.ts'
 import { registeredCheck } from './registered.ts'
+import { tokenInfo } from './tokens.ts'
 
 export type ClientSide = { book: Book; payer: Payer; client: Client; recovery: Recovery; api: ClientApi }
 
@@ -170,11 +171,7 @@ async function quoteReport(
   )
   refusals.push(...asked.filter((answer): answer is Refusal => !('offer' in answer)))
   const agreed = asked.filter((answer): answer is Candidate => 'offer' in answer)
-  const token = base.tokens.find(({ address }) => address === task.manifest.token) ?? {
-    address: task.manifest.token,
-    symbol: '?',
-    decimals: 0,
-  }
+  const token = await tokenInfo(base, task.manifest.token, signal)
   return {
     task: cid,
     name: `${task.manifest.name}@${task.manifest.version}`,

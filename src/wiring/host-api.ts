@@ -2,6 +2,7 @@
 import { asTotals, sum } from '../core/ledger.ts'
 import type { ChannelRecord } from '../core/records.ts'
 import { priceFor, total } from '../core/tariff.ts'
+import { NATIVE } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
 import type { AtRisk, Earnings, HostApi, HostStatus, HostWhy } from '../role/api.ts'
 import type { Base } from './base.ts'
@@ -126,10 +127,17 @@ function why(base: Base, { host, policy }: HostSide): HostWhy {
     accepted: counts.accepted,
     answered: counts.answered,
     refused,
+    token: own?.token ?? NATIVE,
     medianPrice: median?.toString() ?? null,
     ownPrice: ownPrice.toString(),
-    advice: advice(base, host.draining, counts.requests, refused, ownPrice, median),
+    advice: advice(base, host.draining, counts.requests, refused, dearer(base, own?.token ?? NATIVE, ownPrice, median)),
   }
+}
+
+function dearer({ currencies }: Base, token: Hex, own: bigint, median: bigint | undefined): string | undefined {
+  if (median === undefined || own <= median) return undefined
+  const [here, others] = [currencies.show(own, token), currencies.show(median, token)]
+  return `Your price for a core and a GiB over a minute is ${here}, the median of the others is ${others}.`
 }
 
 function advice(
@@ -137,16 +145,14 @@ function advice(
   draining: boolean,
   requests: number,
   refused: HostWhy['refused'],
-  own: bigint,
-  median: bigint | undefined,
+  dear: string | undefined,
 ): string[] {
   const told: string[] = []
   if (draining) told.push('This host is draining and takes nothing new: meca host drain --off opens it again.')
   if (base.peer.libp2p.getConnections().length === 0)
     told.push('No peer is connected, so nobody hears this offer: set p2p.bootstrap, and see meca doctor.')
   if (requests === 0) told.push('No client has asked yet.')
-  if (median !== undefined && own > median)
-    told.push(`Your price for a core and a GiB over a minute is ${own}, the median of the others is ${median}.`)
+  if (dear !== undefined) told.push(dear)
   for (const { code, count, last } of refused)
     told.push(`${count} requests were refused (${code}), the last because: ${last}`)
   return told

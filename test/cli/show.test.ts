@@ -6,6 +6,7 @@ import fc from 'fast-check'
 import { money, readAmount } from '../../src/cli/amounts.ts'
 import { makeBars } from '../../src/cli/bars.ts'
 import { lineOf, makeMeter } from '../../src/cli/progress.ts'
+import { NATIVE } from '../../src/core/units.ts'
 import { duration, facts, size, table } from '../../src/cli/render.ts'
 import type { Progress } from '../../src/role/api.ts'
 import { CHANNEL } from '../support/fake-api.ts'
@@ -19,11 +20,12 @@ test('an amount without a point is in the smallest unit, with a point or a symbo
   assert.equal(await read('1.5'), 1_500_000n)
   assert.equal(await read('2USDC'), 2_000_000n)
   assert.equal(await read('2 usdc'), 2_000_000n)
-  assert.equal(await read('5gwei'), 5_000_000_000n)
-  assert.equal(await read('7wei'), 7n)
+  const eth = { address: NATIVE, symbol: 'ETH', decimals: 18 }
+  assert.equal(await readAmount('5gwei', '--fee', async () => eth), 5_000_000_000n)
+  assert.equal(await readAmount('7wei', '--fee', async () => eth), 7n)
 })
 
-for (const text of ['', '-1', '1e18', '0x10', '1,5', '.', '1.', '1.0000001', '1ETH', ' 1 2', '١']) {
+for (const text of ['', '-1', '1e18', '0x10', '1,5', '.', '1.', '1.0000001', '1ETH', '5gwei', '7wei', ' 1 2', '١']) {
   test(`${JSON.stringify(text)} is no amount`, () => assert.rejects(read(text), { code: 'bad_input' }))
 }
 
