@@ -6,6 +6,8 @@ import { parseAddress, quote, zHash } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
 import type { ChannelSummary, TokenInfo } from '../role/api.ts'
 import { money, readAmount } from './amounts.ts'
+import { PARTS, sumsOf, untilClosed } from './channel-sums.ts'
+import type { ChannelSums } from './channel-sums.ts'
 import { tokensOf } from './context.ts'
 import type { Context } from './context.ts'
 import { date, facts, table } from './render.ts'
@@ -19,8 +21,15 @@ export function addChannel(channel: Command, act: Act): void {
     .description(`lock money for one host (${AMOUNT_HELP}); the first job with a host does it by itself`)
     .action(act(openChannel))
   examples(open, [['meca channel open 0xhost… 0.01', 'enough for many small jobs']])
-  const list = channel.command('list').description('all of them, on both sides').action(act(listChannels))
-  examples(list, [['meca channel list', 'what is locked, signed away, billed and collected']])
+  const list = channel
+    .command('list')
+    .description('all of them, on both sides, and what they come to in each currency')
+    .option('--sums', 'only what they come to')
+    .action(act(listChannels))
+  examples(list, [
+    ['meca channel list', 'what is locked, billed and collected, and what would come back'],
+    ['meca channel list --sums --json', 'for each side and currency'],
+  ])
   const recover = channel
     .command('recover')
     .description('after a lost disk: find this key’s channels on chain and ask their hosts what was signed on them')
@@ -29,8 +38,12 @@ export function addChannel(channel: Command, act: Act): void {
   const close = channel
     .command('close <channel>')
     .description('get the rest back: at once where the host agrees, else after the delay (call it again then)')
+    .option('--wait', 'wait for the delay, and get the rest then')
     .action(act(closeChannel))
-  examples(close, [['meca channel close 0xchannel…', 'the host collects first what it is owed']])
+  examples(close, [
+    ['meca channel close 0xchannel…', 'the host collects first what it is owed'],
+    ['meca channel close 0xchannel… --wait --timeout 2d', 'the host is gone: the deposit comes back after the delay'],
+  ])
 }
 
 /** Throws `bad_input`. */
@@ -51,12 +64,15 @@ function openChannel(context: Context, host: string, deposit: string): Promise<v
   })
 }
 
-async function closeChannel(context: Context, id: string): Promise<void> {
+async function closeChannel(context: Context, id: string, { wait }: { wait?: boolean }): Promise<void> {
   const channel = channelOf(id)
   await context.confirm(`Close the channel ${channel}?`)
-  return context.withApi(async (api) =>
-    showChannel(context, await api.money.close(channel, context.signal), await tokensOf(api)),
-  )
+  return context.withApi(async (api) => {
+    const begun = await api.money.close(channel, context.signal)
+    const closed = wait === true ? await untilClosed(context, api, begun) : begun
+    showChannel(context, closed, await tokensOf(api))
+    if (closed.state === 'closing') context.next(`channel close ${channel}`)
+  })
 }
 
 function showChannel({ output }: Context, c: ChannelSummary, tokens: TokenInfo[]): void {
@@ -71,6 +87,7 @@ function showChannel({ output }: Context, c: ChannelSummary, tokens: TokenInfo[]
       ['state', c.state],
       ['closes (UTC)', date(c.closesAt)],
       ['deposit', shown(c.deposit)],
+      ['locked', shown(c.locked)],
       ['billed', shown(c.billed)],
       ['claimed', shown(c.claimed)],
       c.state === 'closed'
@@ -101,21 +118,18 @@ function recoverChannels(context: Context): Promise<number> {
   })
 }
 
-function listChannels(context: Context): Promise<void> {
+function listChannels(context: Context, { sums: onlySums }: { sums?: boolean }): Promise<void> {
   return context.withApi(async (api) => {
     const [all, tokens] = [await api.money.channels(context.signal), await tokensOf(api)]
-    const rows = all.map((c) => [
-      c.channel,
-      c.side,
-      c.side === 'client' ? c.host : c.client,
-      c.state,
-      ...[c.deposit, c.billed, c.claimed, c.refundable].map((amount) => money(amount, c.token, tokens)),
-    ])
-    const head = ['CHANNEL', 'AS', 'WITH', 'STATE', 'DEPOSIT', 'BILLED', 'CLAIMED', 'REFUNDABLE']
+    const sums = sumsOf(all)
+    const amounts = (of: ChannelSummary | ChannelSums) => PARTS.map((part) => money(of[part], of.token, tokens))
+    const rows = all.map((c) => [c.channel, c.side, c.side === 'client' ? c.host : c.client, c.state, ...amounts(c)])
+    const totals = sums.map((s) => ['ALL', s.side, `${s.channels} channels`, '', ...amounts(s)])
+    const head = ['CHANNEL', 'AS', 'WITH', 'STATE', ...PARTS.map((part) => part.toUpperCase())]
     context.output.result({
-      json: all,
+      json: onlySums === true ? sums : all,
       id: all.map(({ channel }) => channel).join('\n'),
-      text: all.length === 0 ? '' : table(head, rows),
+      text: all.length === 0 ? '' : table(head, onlySums === true ? totals : [...rows, ...totals]),
     })
     if (all.length === 0) context.output.say('no channels; the first job with a host opens one')
   })

@@ -30,6 +30,7 @@ export const channelSummary = z
     state,
     closesAt: milliseconds.exactOptional(),
     deposit: money,
+    locked: money,
     vouched: money,
     billed: money,
     claimed: money,

@@ -330,6 +330,8 @@ export type ChannelSummary = {
   state: 'opening' | 'open' | 'closing' | 'closed'
   closesAt?: number
   deposit: string
+  /** What of the deposit is neither paid out nor back. */
+  locked: string
   vouched: string
   billed: string
   claimed: string

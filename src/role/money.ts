@@ -119,8 +119,13 @@ export class Money implements MoneyApi {
   }
 
   async #finish(channel: ChannelRecord, signal: AbortSignal): Promise<void> {
-    if (channel.closesAt > 0) await this.#c.chain.finishClose(channel.terms, signal)
-    else await this.#leave(channel, signal)
+    if (channel.closesAt === 0) return this.#leave(channel, signal)
+    try {
+      await this.#c.chain.finishClose(channel.terms, signal)
+    } catch (error) {
+      // The delay is not over by the chain's clock: nothing is wrong, and the answer says when it is.
+      if (!(error instanceof MecaError && String(error.details?.['reason']).startsWith('NotYet'))) throw error
+    }
   }
 
   async claim(options: { channel?: Hex }): Promise<ClaimReport> {
@@ -276,6 +281,7 @@ function summary(channel: ChannelRecord, book: Book): ChannelSummary {
     state: channel.state,
     ...(channel.closesAt > 0 ? { closesAt: channel.closesAt * 1000 } : {}),
     deposit: channel.deposit.toString(),
+    locked: (channel.state === 'closed' ? 0n : channel.deposit - channel.claimed).toString(),
     vouched: vouched.toString(),
     billed: rows.reduce((all, row) => all + sum(row.billed), 0n).toString(),
     claimed: channel.claimed.toString(),

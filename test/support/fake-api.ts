@@ -392,6 +392,7 @@ function money(): MoneyApi {
     token: TOKEN,
     state: 'open',
     deposit: '1000000',
+    locked: '1000000',
     vouched: '10000',
     billed: '9000',
     claimed: '0',
