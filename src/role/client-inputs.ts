@@ -41,8 +41,8 @@ function neededForFiles(
   given: OpenGiven,
   maxSeconds: number,
 ): Resources {
-  if (Object.keys(given.job.links).length > 0) return overlaid(manifest.resources, given.job.resources)
   const resources = format.resources(descriptor, manifest.resources, given)
+  if (Object.keys(given.job.links).length > 0) return atLeast(resources, manifest.resources)
   format.plan(descriptor, {
     ...given,
     resources,
@@ -56,14 +56,6 @@ function neededForFiles(
 
 /** Limits are the host's; here only the inputs are looked at. */
 const NO_LIMIT = 2 ** 40
-
-function overlaid(
-  task: Resources,
-  asked: Partial<{ [K in keyof Resources]: Resources[K] | undefined }> = {},
-): Resources {
-  const { cpuMillis = 0, memoryBytes = 0, gpus = 0 } = asked
-  return atLeast({ cpuMillis, memoryBytes, gpus }, task)
-}
 
 /** Hosts take no job with less than its task asks for. */
 function atLeast(asked: Resources, task: Resources): Resources {
