@@ -45,7 +45,7 @@ const rooms = {
     ]),
   },
   store: { rooms: ['core'], packages: ['node:.+', 'level', 'lru-cache', 'zod'] },
-  bundle: { rooms: ['core'], packages: ['node:.+', 'tar-stream'] },
+  bundle: { rooms: ['core'], packages: ['node:.+', 'tar-stream', 'yauzl'] },
   role: { rooms: ['core', 'task', 'bundle'], packages: ['node:.+', 'zod', 'lru-cache'], typesFromAnywhere: true },
   http: { rooms: ['core'], packages: ['node:.+', 'express', 'zod', 'zod-openapi'], typesFromAnywhere: true },
   cli: {

@@ -1,5 +1,5 @@
 /** A job's input from the command line: --data, --input FILE, or what is piped in. */
-import { createReadStream } from 'node:fs'
+import { createReadStream, existsSync } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { addAbortSignal } from 'node:stream'
@@ -60,4 +60,14 @@ async function readPiped(stream: Readable, signal: AbortSignal): Promise<Uint8Ar
 
 function inMemory(bytes: Uint8Array): Given {
   return { input: bytes, bytes: async () => bytes }
+}
+
+/** A path as the daemon sees it; what is not there and has a tag or digest is the name of an image. */
+export function placeOf(place: string): string {
+  return /[:@]/.test(place) && !existsSync(place) ? place : resolve(place)
+}
+
+/** The same where the name of an image is as usual as a path. */
+export function imageOf(place: string): string {
+  return existsSync(place) ? resolve(place) : place
 }

@@ -1,5 +1,4 @@
 /** `meca task publish`: from a folder to a task that everybody can run. */
-import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { parseAddress } from '../core/units.ts'
 import type { PublishOptions } from '../role/api.ts'
@@ -7,6 +6,7 @@ import { AMOUNT_HELP } from '../core/money.ts'
 import { currencyOf, money, readAmount, tokenNamed } from './amounts.ts'
 import { tokensOf } from './context.ts'
 import type { Context } from './context.ts'
+import { imageOf, placeOf } from './input.ts'
 import { facts, size } from './render.ts'
 import { collect, examples, pairsOf } from './usage.ts'
 import type { Act } from './usage.ts'
@@ -17,6 +17,7 @@ type PublishFlags = {
   name?: string
   version?: string
   format?: string
+  image?: string
   payee?: string
   determinism?: 'exact' | 'none'
   buildArg?: string[]
@@ -32,6 +33,7 @@ export function addPublish(task: Command, act: Act): void {
     .option('--name <name>', "instead of the folder's own name")
     .option('--version <version>', 'of this package, like 1.2.0')
     .option('--format <format>', 'where the folder fits several')
+    .option('--image <image>', 'an archive or an image of the local engine, instead of what the folder would give')
     .option('--payee <address>', 'who gets the fee; you where absent')
     .option('--determinism <kind>', 'exact (the same input gives the same bytes) or none')
     .option('--build-arg <name=value>', 'for the Dockerfile (repeatable)', collect)
@@ -53,6 +55,7 @@ function publishTask(context: Context, dir: string, flags: PublishFlags): Promis
     const options: PublishOptions = {
       fee,
       ...(flags.format === undefined ? {} : { format: flags.format }),
+      ...(flags.image === undefined ? {} : { image: imageOf(flags.image) }),
       ...(token === undefined ? {} : { token }),
       ...(flags.payee === undefined ? {} : { payee: parseAddress(flags.payee, '--payee') }),
       ...(flags.name === undefined ? {} : { name: flags.name }),
@@ -62,7 +65,7 @@ function publishTask(context: Context, dir: string, flags: PublishFlags): Promis
       buildArgs: pairsOf(flags.buildArg ?? [], '--build-arg'),
     }
     const done = await context.metered(({ onProgress }) =>
-      api.developer.publish(resolve(dir), options, onProgress, context.signal),
+      api.developer.publish(placeOf(dir), options, onProgress, context.signal),
     )
     const ref = `${done.developer}/${done.name}`
     context.output.result({

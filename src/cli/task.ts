@@ -1,11 +1,10 @@
 /** `meca task`: the developer's path from a folder to a published task. */
-import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { CheckReport } from '../role/api.ts'
 import type { Context } from './context.ts'
-import { readInput } from './input.ts'
+import { imageOf, placeOf, readInput } from './input.ts'
 import { textOfOutput } from './output-text.ts'
-import { duration, facts, resources } from './render.ts'
+import { duration, facts, resources, size } from './render.ts'
 import { initTask, TEMPLATES } from './task-init.ts'
 import { addLookUp } from './task-lookup.ts'
 import { addPublish } from './task-publish.ts'
@@ -45,10 +44,11 @@ function addCheck(task: Command, act: Act): void {
     .command('check <dir>')
     .description('find what is wrong in a task folder, without building it')
     .option('--format <format>', 'where the folder fits several')
+    .option('--image <image>', 'an archive or an image of the local engine, instead of what the folder would give')
     .action(
-      act((context, dir: string, options: { format?: string }) =>
+      act((context, dir: string, options: { format?: string; image?: string }) =>
         context.withBench(async (bench) => {
-          const report = await bench.check(resolve(dir), options)
+          const report = await bench.check(placeOf(dir), originOf(options), context.signal)
           context.output.result({ json: report, text: findingsText(report) })
           if (report.ok) context.next(`task test ${dir}`)
           return report.ok ? 0 : 2
@@ -58,13 +58,14 @@ function addCheck(task: Command, act: Act): void {
   examples(check, [['meca task check words', 'every finding at once, each with its cure']])
 }
 
-type TestFlags = { format?: string; buildArg?: string[]; data?: string; input?: string }
+type TestFlags = { format?: string; image?: string; buildArg?: string[]; data?: string; input?: string }
 
 function addTest(task: Command, act: Act): void {
   const test = task
     .command('test <dir>')
     .description("build the task and run its example with a host's own limits and walls")
     .option('--format <format>', 'where the folder fits several')
+    .option('--image <image>', 'an archive or an image of the local engine, instead of what the folder would give')
     .option('--build-arg <name=value>', 'for the Dockerfile (repeatable)', collect)
     .option('--data <text>', 'an input of your own instead of the example')
     .option('--input <file>', 'the same from a file')
@@ -82,12 +83,12 @@ function testTask(context: Context, dir: string, flags: TestFlags): Promise<numb
         ? undefined
         : await readInput(context.world.terminal, flags, context.signal)
     const options = {
-      ...formatOf(flags),
+      ...originOf(flags),
       buildArgs: pairsOf(flags.buildArg ?? [], '--build-arg'),
       ...(given === undefined ? {} : { input: await given.bytes() }),
     }
     const report = await context.metered(({ onProgress }) =>
-      bench.test(resolve(dir), options, onProgress, context.signal),
+      bench.test(placeOf(dir), options, onProgress, context.signal),
     )
     const same = report.sameAsExample
     context.output.result({
@@ -101,7 +102,11 @@ function testTask(context: Context, dir: string, flags: TestFlags): Promise<numb
           `build ${duration(report.buildMs)}, start ${duration(report.startMs)}, run ${duration(report.runMs)}`,
         ],
         ['HTTP', report.httpStatus?.toString()],
-        ['output', textOfOutput(report.output)],
+        ['exit code', report.exitCode?.toString()],
+        ['output', report.output === undefined ? undefined : textOfOutput(report.output)],
+        ['outputs', report.outputs?.map(({ path, bytes }) => `${path} (${size(bytes)})`).join(', ')],
+        ['problem', report.problem],
+        ['warnings', report.warnings?.join('; ')],
         ['expected', same === false && report.expected !== undefined ? textOfOutput(report.expected) : undefined],
         ['as in the example', same === undefined ? undefined : same ? 'yes' : 'no'],
         ['logs', report.ok ? undefined : report.logTail],
@@ -118,6 +123,6 @@ function findingsText({ findings, format }: Pick<CheckReport, 'findings' | 'form
   return findings.map(({ level, where, what, cure }) => `${level}: ${where}: ${what}\n  do: ${cure}`).join('\n')
 }
 
-function formatOf({ format }: { format?: string }): { format?: string } {
-  return format === undefined ? {} : { format }
+function originOf({ format, image }: { format?: string; image?: string }): { format?: string; image?: string } {
+  return { ...(format === undefined ? {} : { format }), ...(image === undefined ? {} : { image: imageOf(image) }) }
 }

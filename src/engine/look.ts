@@ -32,14 +32,17 @@ export async function readImageFile(
   maxBytes: number,
   signal: AbortSignal,
 ): Promise<Uint8Array | undefined> {
-  const container = await call(
-    'make a container to look into',
-    (abortSignal) =>
-      docker.createContainer({ Image: image, Cmd: ['-'], NetworkDisabled: true, Labels: { ...labels }, abortSignal }),
-    signal,
+  signal.throwIfAborted()
+  // Not cancelled half-way: what the engine makes after we left would be nobody's.
+  const container = await call('make a container to look into', () =>
+    docker.createContainer({ Image: image, Cmd: ['-'], NetworkDisabled: true, Labels: { ...labels } }),
   )
   try {
-    const archive = await call('read a file of the image', () => container.getArchive({ path }), signal)
+    const archive = await call(
+      'read a file of the image',
+      () => container.getArchive({ path, abortSignal: signal }),
+      signal,
+    )
     return await onlyFile(Readable.from(archive), posix.basename(path), maxBytes)
   } catch (error) {
     if (isAbsent(error)) return undefined

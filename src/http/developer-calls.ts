@@ -14,7 +14,7 @@ export const developerCalls = {
     summary: "Checks a task's folder without building it",
     body: developer.checkRequest,
     answer: developer.checkReport,
-    run: (api, { dir, ...options }) => api.developer.check(dir, options),
+    run: (api, { dir, ...options }, { signal }) => api.developer.check(dir, options, signal),
   }),
   testTask: call({
     id: 'testTask',

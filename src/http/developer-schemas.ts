@@ -1,20 +1,29 @@
 /** What the developer's calls take and answer. */
 import { z } from 'zod'
 import type { Manifest } from '../task/package.ts'
-import { address, amount, anyAddress, count, folder, hash, milliseconds, money, output, resources } from './values.ts'
+import { address, amount, anyAddress, count, place, hash, milliseconds, money, output, resources } from './values.ts'
 
 const format = z.string().max(40)
 const buildArgs = z.record(z.string().max(200), z.string().max(10_000))
 
-export const checkRequest = z.strictObject({ dir: folder, format: format.exactOptional() })
-export const testRequest = z.strictObject({
-  dir: folder,
+/** An archive or an image of the engine, by path, name or id. */
+const image = z.string().min(1).max(4096)
+
+export const checkRequest = z.strictObject({
+  dir: place,
   format: format.exactOptional(),
+  image: image.exactOptional(),
+})
+export const testRequest = z.strictObject({
+  dir: place,
+  format: format.exactOptional(),
+  image: image.exactOptional(),
   buildArgs: buildArgs.exactOptional(),
   input: z.base64().exactOptional(),
 })
 export const publishRequest = z.strictObject({
-  dir: folder,
+  dir: place,
+  image: image.exactOptional(),
   fee: amount,
   token: anyAddress.exactOptional(),
   name: z.string().max(63).exactOptional(),
@@ -44,7 +53,11 @@ export const testReport = z
     startMs: milliseconds,
     runMs: milliseconds,
     httpStatus: count.exactOptional(),
-    output,
+    output: output.exactOptional(),
+    exitCode: z.number().int().exactOptional(),
+    outputs: z.array(z.object({ path: z.string(), bytes: count })).exactOptional(),
+    warnings: z.array(z.string()).exactOptional(),
+    problem: z.string().exactOptional(),
     sameAsExample: z.boolean().exactOptional(),
     expected: output.exactOptional(),
     logTail: z.string(),

@@ -30,11 +30,15 @@ export const taskRef = z
   .min(1)
   .max(300)
   .meta({ description: 'A CID, developer/name or developer/name@version (percent-encoded in a path)' })
-/** A folder of the machine that the daemon runs on. */
-export const folder = z
+/** A folder or file of the machine that the daemon runs on, or an image of its engine. */
+export const place = z
   .string()
   .max(4096)
-  .regex(/^(\/|[A-Za-z]:[\\/])/, 'an absolute path')
+  .regex(/^(?:\/|[A-Za-z]:[\\/]|[a-z0-9][^\s]*[:@])/, 'an absolute path, or an image with its tag or digest')
+  .meta({
+    description:
+      'An absolute path of a folder, bundle or archive; or the name with tag, or the id, of an image of the engine',
+  })
 export const count = z.number().int().min(0)
 export const milliseconds = z.number()
 

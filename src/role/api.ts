@@ -160,6 +160,8 @@ export type QuotedHost = {
   total: string
   imageAtHand: boolean
   channelOpen: boolean
+  /** What would be locked for this host before the job, and comes back but for what is billed; a record has none. */
+  lock?: { how: 'none' | 'open' | 'top-up'; amount: string }
   freeCpus: number
   freeMemoryBytes: number
   queueFree: number

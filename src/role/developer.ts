@@ -10,13 +10,14 @@ import { MecaError } from '../core/errors.ts'
 import { keccakText } from '../core/typed.ts'
 import { MAX_AMOUNT } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
-import type { Engine, ImageId } from '../engine/engine.ts'
+import type { Engine } from '../engine/engine.ts'
 import type { ImageLayout } from '../image/oci.ts'
 import type { FileEntry, Ipfs } from '../ipfs/store.ts'
 import { formatManifest, MANIFEST, parseManifest, zTaskName, zVersion } from '../task/package.ts'
 import type { Manifest } from '../task/package.ts'
 import type { OnProgress, Published, PublishOptions } from './api.ts'
-import type { Opened, Workbench } from './workbench.ts'
+import { archiveOf } from './bench-source.ts'
+import type { Built, Opened, Workbench } from './workbench.ts'
 
 export type DeveloperComponents = {
   address: Hex
@@ -49,16 +50,28 @@ export class Developer {
   }
 
   async publish(dir: string, options: PublishOptions, onProgress: OnProgress, signal: AbortSignal): Promise<Published> {
-    const opened = await this.#bench.open(dir, options.format)
+    const opened = await this.#bench.open(dir, options, signal)
+    try {
+      return await this.#publishOpened(opened, options, onProgress, signal)
+    } finally {
+      await opened.dispose()
+    }
+  }
+
+  async #publishOpened(
+    opened: Opened,
+    options: PublishOptions,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<Published> {
     const names = await this.#names(opened, options, signal)
     const began = this.#c.now()
-    const image = await this.#bench.build(opened, options.buildArgs ?? {}, onProgress, signal)
-    if (options.skipTest !== true)
-      await this.#bench.requireExample(opened, image, this.#c.now() - began, onProgress, signal)
+    const built = await this.#bench.build(opened, options.buildArgs ?? {}, onProgress, signal)
+    if (options.skipTest !== true) await this.#bench.requireExample(built, this.#c.now() - began, onProgress, signal)
     const work = await mkdtemp(join(tmpdir(), 'meca-publish-'))
     try {
-      const manifestFor = (layout: ImageLayout) => this.#manifest(opened, layout, names, options)
-      const added = await this.#add(opened, image, work, manifestFor, onProgress, signal)
+      const manifestFor = (layout: ImageLayout) => this.#manifest(built.opened, layout, names, options)
+      const added = await this.#add(built, work, manifestFor, onProgress, signal)
       return await this.#register(added, names, options, opened.format.name, onProgress, signal)
     } finally {
       await rm(work, { recursive: true, force: true })
@@ -71,7 +84,7 @@ export class Developer {
     signal: AbortSignal,
   ): Promise<{ name: string; version: string }> {
     const name = options.name ?? slug(opened.described.title)
-    const version = options.version ?? '1.0.0'
+    const version = options.version ?? opened.described.version ?? '1.0.0'
     if (!zTaskName.safeParse(name).success)
       throw new MecaError('bad_input', `The name ${JSON.stringify(name)} is not usable`, {
         cure: 'give --name with 1 to 63 of a-z, 0-9 and dash',
@@ -122,21 +135,21 @@ export class Developer {
   }
 
   async #add(
-    { dir, described }: Opened,
-    image: ImageId,
+    { image, opened }: Built,
     work: string,
     manifestFor: (layout: ImageLayout) => Manifest,
     onProgress: OnProgress,
     signal: AbortSignal,
   ): Promise<{ cid: string; bytes: number; newBytes: number }> {
     onProgress({ kind: 'step', step: 'pack' })
-    const archive: AsyncIterable<Uint8Array> = await this.#c.engine.save(image, signal)
+    const { dir, described, extra } = opened
+    const archive = await archiveOf(opened.image, image, this.#c.engine, signal)
     const layout = await this.#c.toLayout(archive, work, signal, (done, total) =>
       onProgress({ kind: 'step', step: 'pack', detail: `layer ${done} of ${total}` }),
     )
     const entries: FileEntry[] = [
       { path: MANIFEST, content: Buffer.from(manifestText(manifestFor(layout))) },
-      ...described.files.map((path) => ({ path, content: { file: join(dir, path) } })),
+      ...described.files.map((path) => ({ path, content: extra.get(path) ?? { file: join(dir, path) } })),
       ...layout.files.map(({ path, content }) => ({ path: `image/${path}`, content })),
     ]
     onProgress({ kind: 'step', step: 'add' })

@@ -42,8 +42,10 @@ export const meca: HttpFormat = {
   marks: [DESCRIPTOR, 'Dockerfile', 'name.txt'],
 
   check(folder) {
-    const missing = FILES.filter((file) => !folder.files.has(file)).map((file): Finding => missingEntry(file))
-    if (![...folder.files.keys()].some((path) => path.startsWith('src/'))) missing.push(missingEntry('src/'))
+    const needed = folder.imageGiven === true ? FILES.filter((file) => file !== 'Dockerfile') : FILES
+    const missing = needed.filter((file) => !folder.files.has(file)).map((file): Finding => missingEntry(file))
+    if (folder.imageGiven !== true && ![...folder.files.keys()].some((path) => path.startsWith('src/')))
+      missing.push(missingEntry('src/'))
     return [...missing, ...checkConfig(folder.texts.get(DESCRIPTOR))]
   },
 

@@ -6,8 +6,10 @@ import { NATIVE, parseAddress } from '../core/units.ts'
 import { archiveToLayout } from '../image/oci.ts'
 import type { RegistryEntry } from '../role/tasks.ts'
 import type { DeveloperApi, TaskSummary } from '../role/api.ts'
+import type { BenchEngine } from '../role/bench-source.ts'
 import { Developer } from '../role/developer.ts'
 import { checkFolder, Workbench } from '../role/workbench.ts'
+import { loadImage } from './load-image.ts'
 import type { Base } from './base.ts'
 
 /** An example must answer within this; a real job gets what its client pays for. */
@@ -17,7 +19,7 @@ export function developerApi(base: Base, engine: () => Promise<Engine>): Develop
   const { registry, ipfs, tasks } = base
   const developer = async (): Promise<Developer> => new Developer(developerComponents(base, await engine()))
   return {
-    check: (dir, options) => checkFolder(dir, options),
+    check: (dir, options, signal) => checkFolder(dir, options, async () => benchEngine(await engine()), signal),
     test: async (dir, options, onProgress, signal) =>
       benchOver(await engine(), base.config).test(dir, options, onProgress, signal),
     publish: async (dir, options, onProgress, signal) => (await developer()).publish(dir, options, onProgress, signal),
@@ -72,8 +74,20 @@ async function nameOf(
 export function benchOver(engine: Engine, { limits }: Pick<Config, 'limits'>): Workbench {
   const { startTimeoutMs, outputBytes } = limits
   return new Workbench({
-    engine,
+    engine: benchEngine(engine),
     limits: { startTimeoutMs, maxSeconds: EXAMPLE_SECONDS, outputBytes },
     now: () => performance.now(),
   })
+}
+
+export function benchEngine(engine: Engine): BenchEngine {
+  return {
+    start: (image, plan, options, signal) => engine.start(image, plan, options, signal),
+    run: (image, plan, options, signal) => engine.run(image, plan, options, signal),
+    build: (folder, buildArgs, signal, onLog) => engine.build(folder, buildArgs, signal, onLog),
+    save: (image, signal) => engine.save(image, signal),
+    file: (image, path, maxBytes, signal) => engine.file(image, path, maxBytes, signal),
+    resolve: (reference, signal) => engine.resolve(reference, signal),
+    load: (archive, signal) => loadImage(engine, archive, signal),
+  }
 }

@@ -144,6 +144,8 @@ export class FakeEngine {
       sweep: () => Promise.resolve(0),
       build: nothing,
       save: nothing,
+      load: nothing,
+      facts: nothing,
       file: nothing,
       resolve: nothing,
       remove: nothing,

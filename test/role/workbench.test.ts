@@ -7,13 +7,16 @@ import { after, before, describe, test } from 'node:test'
 import type { TestContext } from 'node:test'
 import Docker from 'dockerode'
 import { ensureBase } from '../../scripts/bases.ts'
+import { MecaError } from '../../src/core/errors.ts'
 import { checkFolder, Workbench } from '../../src/role/workbench.ts'
+import { benchEngine } from '../../src/wiring/developer-side.ts'
 import { NEVER, TestEngine } from '../support/engine.ts'
 import { dockerMissing } from '../support/images.ts'
 
 const SHELL = resolve(import.meta.dirname, '../../examples/meca-shell')
 const LIMITS = { startTimeoutMs: 30_000, maxSeconds: 30, outputBytes: 2 ** 20 }
 const missing = await dockerMissing()
+const noEngine = () => Promise.reject(new MecaError('engine_unavailable', 'There is no engine'))
 
 function folderOf(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'meca-bench-test-'))
@@ -30,23 +33,39 @@ test('a folder that this user may not read is wrong input, with its cure', async
   // Nothing is closed to root, so for this moment we are nobody.
   if (isRoot) process.seteuid?.(65_534)
   try {
-    await assert.rejects(checkFolder(folder, {}), { code: 'bad_input', message: /EACCES/, cure: /let this user read/ })
-    await assert.rejects(checkFolder(join(folder, 'src', 'x'), {}), { code: 'bad_input', message: /EACCES/ })
+    await assert.rejects(checkFolder(folder, {}, noEngine, NEVER), {
+      code: 'bad_input',
+      message: /EACCES/,
+      cure: /let this user read/,
+    })
+    await assert.rejects(checkFolder(join(folder, 'src', 'x'), {}, noEngine, NEVER), {
+      code: 'bad_input',
+      message: /EACCES/,
+    })
   } finally {
     if (isRoot) process.seteuid?.(0)
   }
 })
 
-test('a folder that is not there and a file are told apart', async (t) => {
-  const folder = folderOf(t)
-  writeFileSync(join(folder, 'file'), '')
-  await assert.rejects(checkFolder(join(folder, 'none'), {}), { code: 'not_found' })
-  await assert.rejects(checkFolder(join(folder, 'file'), {}), { code: 'bad_input', message: /is not a folder/ })
+test('a folder that is not there and no image is told as both', async (t) => {
+  const nowhere = { resolve: () => Promise.resolve(undefined) }
+  const engine = () => Promise.resolve({ ...benchEngine(new TestEngine().engine), ...nowhere })
+  await assert.rejects(checkFolder(join(folderOf(t), 'none'), {}, engine, NEVER), {
+    code: 'not_found',
+    message: /no folder, file or image/,
+  })
 })
 
 describe('with an engine', { skip: missing }, () => {
   const stage = new TestEngine()
-  const bench = new Workbench({ engine: stage.engine, limits: LIMITS, now: () => performance.now() })
+  test('a file that is no archive of an image is told to be none', async (t) => {
+    const folder = folderOf(t)
+    writeFileSync(join(folder, 'file'), 'words')
+    const engine = () => Promise.resolve(benchEngine(stage.engine))
+    await assert.rejects(checkFolder(join(folder, 'file'), {}, engine, NEVER), { code: 'invalid_task' })
+  })
+
+  const bench = new Workbench({ engine: benchEngine(stage.engine), limits: LIMITS, now: () => performance.now() })
   before(async () => void (await ensureBase(new Docker(), 'busybox', AbortSignal.timeout(60_000))))
   after(() => stage.end())
 
