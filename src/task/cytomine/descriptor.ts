@@ -142,7 +142,7 @@ function folderOf(fields: Reader, key: string, fallback: string): string {
   const read = placeOf(fields.text(key, { like: 'an absolute path' }) ?? fallback)
   const fault = 'fault' in read ? read.fault : mountFault(read.place)
   if (fault !== undefined) fields.error(key, fault, `write a folder such as ${fallback}`)
-  return 'fault' in read ? fallback : read.place
+  return fault !== undefined || 'fault' in read ? fallback : read.place
 }
 
 const GIB = 2 ** 30
