@@ -124,7 +124,13 @@ function listChannels(context: Context, { sums: onlySums }: { sums?: boolean }):
     const sums = sumsOf(all)
     const amounts = (of: ChannelSummary | ChannelSums) => PARTS.map((part) => money(of[part], of.token, tokens))
     const rows = all.map((c) => [c.channel, c.side, c.side === 'client' ? c.host : c.client, c.state, ...amounts(c)])
-    const totals = sums.map((s) => ['ALL', s.side, `${s.channels} channels`, '', ...amounts(s)])
+    const totals = sums.map((s) => [
+      'ALL',
+      s.side,
+      s.channels === 1 ? '1 channel' : `${s.channels} channels`,
+      '',
+      ...amounts(s),
+    ])
     const head = ['CHANNEL', 'AS', 'WITH', 'STATE', ...PARTS.map((part) => part.toUpperCase())]
     context.output.result({
       json: onlySums === true ? sums : all,

@@ -47,12 +47,15 @@ function hostsText({ hosts, token, name, maxSeconds }: QuoteReport, tokens: Toke
     money(h.total, token),
     money(h.hostAmount, token),
     money(h.developerAmount, token),
-    h.channelOpen ? '-' : money(h.gasEstimate, NATIVE, tokens),
+    h.lock === undefined || h.lock.how === 'none' ? '-' : `${money(h.lock.amount, token)} to ${h.lock.how}`,
+    h.gasEstimate === '0' ? '-' : money(h.gasEstimate, NATIVE, tokens),
     h.imageAtHand ? 'yes' : 'no',
     `${h.freeCpus} CPU, ${size(h.freeMemoryBytes)}`,
   ])
-  const head = ['HOST', 'AT MOST', 'HOST PART', 'DEVELOPER', 'GAS TO OPEN', 'IMAGE', 'FREE']
-  return `${table(head, rows)}\nfor a run of ${name} of at most ${maxSeconds} s`
+  const head = ['HOST', 'AT MOST', 'HOST PART', 'DEVELOPER', 'LOCKS', 'GAS ABOUT', 'IMAGE', 'FREE']
+  const locks = hosts.some(({ lock }) => lock !== undefined && lock.how !== 'none')
+  const channel = locks ? '\nwhat is locked comes back but for what is billed: meca channel close' : ''
+  return `${table(head, rows)}\nfor a run of ${name} of at most ${maxSeconds} s${channel}`
 }
 
 export function refusalsText(refusals: readonly { host: string; code: string; reason: string }[]): string {

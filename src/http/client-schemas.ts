@@ -45,6 +45,7 @@ const quotedHost = z
     total: money,
     imageAtHand: z.boolean(),
     channelOpen: z.boolean(),
+    lock: z.object({ how: z.enum(['none', 'open', 'top-up']), amount: money }).exactOptional(),
     freeCpus: z.number(),
     freeMemoryBytes: count,
     queueFree: count,

@@ -55,10 +55,19 @@ export class Payer {
     })
   }
 
+  /** What a job of this price would lock, and how; nothing is done. Throws `price_cap`. */
+  plan(host: Hex, token: Hex, need: bigint): { how: 'none' | 'open' | 'top-up'; amount: bigint } {
+    if (this.#find(host, token, need) !== undefined) return { how: 'none', amount: 0n }
+    const how = this.#openWith(host, token).length > 0 ? 'top-up' : 'open'
+    return { how, amount: this.#deposit(token, need) }
+  }
+
   /** Opens a channel with `deposit`, which must hold at least `need`. */
   async open(host: Hex, token: Hex, deposit: bigint, need: bigint, signal: AbortSignal): Promise<ChannelRecord> {
     const { signer, spending, domain, chain } = this.#c
-    const amount = await this.#affordable(token, deposit, need, signal)
+    const begun = this.#begun(host, token)
+    const promised = begun === undefined ? 0n : this.#c.book.vouchedOn(begun.channelId)
+    const amount = await this.#affordable(token, deposit + promised, need + promised, signal)
     const terms: ChannelTerms = {
       client: signer.address,
       signer: signer.address,
@@ -66,7 +75,7 @@ export class Payer {
       token,
       closeDelaySeconds: spending.closeDelaySeconds,
       salt: this.#c.randomSalt(),
-      ...this.#begun(host, token)?.terms,
+      ...begun?.terms,
     }
     const channelId = channelIdOf(domain, terms)
     const opening: ChannelRecord = {
@@ -164,7 +173,9 @@ export class Payer {
   async #grow(host: Hex, token: Hex, need: bigint, signal: AbortSignal): Promise<ChannelRecord | undefined> {
     const channel = this.#openWith(host, token)[0]
     if (channel === undefined) return undefined
-    const amount = await this.#affordable(token, this.#deposit(token, need), need, signal)
+    // More than the job where what was promised before has lost its deposit.
+    const short = need - this.#free(channel)
+    const amount = await this.#affordable(token, larger(this.#deposit(token, need), short), short, signal)
     await this.#c.chain.topUp(channel.terms, amount, signal)
     return this.#confirmed(channel, signal)
   }
@@ -231,6 +242,10 @@ function notThere(channelId: Hex): MecaError {
   return new MecaError('chain_unreachable', `The chain shows no deposit on channel ${channelId}, which was opened`, {
     cure: 'Try again: it is the same channel, so nothing is locked twice; if it stays so, use another RPC endpoint.',
   })
+}
+
+function larger(a: bigint, b: bigint): bigint {
+  return a > b ? a : b
 }
 
 /** Enough for opening, topping up and closing at 100 gwei. */

@@ -3,24 +3,11 @@ import { randomBytes } from 'node:crypto'
 import { openChannel } from '../chain/deposit.ts'
 import { total } from '../core/tariff.ts'
 import { toHex } from '../core/typed.ts'
-import { asMecaError, knownCode } from '../core/errors.ts'
+import { knownCode } from '../core/errors.ts'
 import type { ClientJob } from '../core/records.ts'
-import type { Candidate, Refusal } from '../core/offer.ts'
-import { decode, zSignedQuote } from '../core/wire.ts'
 import { getData, putData } from '../p2p/data.ts'
 import { openJobs } from '../p2p/jobs.ts'
-import { askQuote } from '../p2p/quotes.ts'
-import { openQuote } from '../role/admission.ts'
-import type {
-  ClientApi,
-  HostSummary,
-  JobDetails,
-  JobSummary,
-  QuotedHost,
-  QuoteOptions,
-  QuoteReport,
-  RunResult,
-} from '../role/api.ts'
+import type { ClientApi, HostSummary, JobDetails, JobSummary, QuotedHost, RunResult } from '../role/api.ts'
 import { Book } from '../role/book.ts'
 import type { ClientComponents, HostAddress } from '../role/client-components.ts'
 import type { Caps } from '../role/currencies.ts'
@@ -28,25 +15,20 @@ import { toResult } from '../role/client-records.ts'
 import { Client } from '../role/client.ts'
 import { Payer } from '../role/payer.ts'
 import type { Recovery } from '../role/recover.ts'
-import type { KnownTask } from '../role/tasks.ts'
 import { balanceOf, chainChannel } from './base.ts'
 import type { Base, Closer } from './base.ts'
 import { LogKeeper } from './logs.ts'
 import { meetHosts } from './meet.ts'
+import { quoteReport } from './quote-side.ts'
 import { makeRecovery, recoverWhereEmpty } from './recover-side.ts'
 import { registeredCheck } from './registered.ts'
-import { tokenInfo } from './tokens.ts'
 
 export type ClientSide = { book: Book; payer: Payer; client: Client; recovery: Recovery; api: ClientApi }
 
-/** Gas of opening a channel, for estimates; measured by the contracts' gas snapshot. */
-const OPEN_GAS = 75_000n
 /** An empty market is listened to for so long before a command says that there is no host. */
 const OFFERS_WAIT_MS = 5_000
 /** What a job may wait for room at its host. */
 const QUEUE_MS = 600_000
-/** A host that does not answer a question in this time would not answer a job well either. */
-const ASK_MS = 3_000
 
 export async function openClient(base: Base, closer: Closer): Promise<ClientSide> {
   const book = await Book.open(base.store, base.tables, 'client')
@@ -71,7 +53,7 @@ export async function openClient(base: Base, closer: Closer): Promise<ClientSide
   meetHosts(base, closer)
   const recovery = makeRecovery(base, book, client)
   recoverWhereEmpty(base, book, payer, recovery)
-  return { book, payer, client, recovery, api: clientApi(base, client, book, logs) }
+  return { book, payer, client, recovery, api: clientApi(base, client, payer, logs) }
 }
 
 export function clientComponents(base: Base, book: Book, logs: Pick<LogKeeper, 'add'>): ClientComponents {
@@ -127,10 +109,10 @@ function providersOf(base: Base, cid: string): string[] {
   return [...having.slice(0, 4).flatMap(({ offer }) => offer.addresses.slice(0, 1)), ...base.peer.addrs().slice(0, 2)]
 }
 
-function clientApi(base: Base, client: Client, book: Book, logs: LogKeeper): ClientApi {
+function clientApi(base: Base, client: Client, payer: Payer, logs: LogKeeper): ClientApi {
   const { clientJobs } = base.tables
   return {
-    quote: (ref, options, signal) => quoteReport(base, client, book, ref, options, signal),
+    quote: (ref, options, signal) => quoteReport(base, client, payer, ref, options, signal),
     run: (ref, input, options, onProgress, signal) => client.run(ref, input, options, onProgress, signal),
     output: (job) => client.output(job),
     cancel: (id) => client.cancel(id),
@@ -147,85 +129,6 @@ function clientApi(base: Base, client: Client, book: Book, logs: LogKeeper): Cli
       return jobDetails(job, await logs.read(id), job.state === 'done' ? await client.result(job) : undefined)
     },
     hosts: () => hostList(base),
-  }
-}
-
-async function quoteReport(
-  base: Base,
-  client: Client,
-  book: Book,
-  ref: string,
-  options: QuoteOptions,
-  signal: AbortSignal,
-): Promise<QuoteReport> {
-  const cid = await base.tasks.resolve(ref, signal)
-  const task = await base.tasks.get(cid, signal)
-  const { candidates, refusals } = await client.choose(
-    task,
-    { ...options, inputBytes: options.inputBytes ?? 0 },
-    signal,
-  )
-  const gasPrice = await base.chain.gasPrice(signal)
-  const asked = await Promise.all(
-    candidates.map((candidate) => ask(base, candidate, task, options.inputBytes ?? 0, signal)),
-  )
-  refusals.push(...asked.filter((answer): answer is Refusal => !('offer' in answer)))
-  const agreed = asked.filter((answer): answer is Candidate => 'offer' in answer)
-  const token = await tokenInfo(base, task.manifest.token, signal)
-  return {
-    task: cid,
-    name: `${task.manifest.name}@${task.manifest.version}`,
-    maxSeconds: options.maxSeconds ?? Math.ceil(base.config.limits.runTimeoutMs / 1000),
-    resources: task.manifest.resources,
-    token,
-    hosts: agreed.map((candidate) => quotedHost(candidate, book, gasPrice, task)),
-    refusals,
-  }
-}
-
-/** What the host itself says, signed: its price for exactly this job, or why it would not take it. */
-async function ask(
-  base: Base,
-  candidate: Candidate,
-  task: KnownTask,
-  inputBytes: number,
-  signal: AbortSignal,
-): Promise<Candidate | Refusal> {
-  const { offer, price } = candidate
-  const { token, maxSeconds } = price
-  const question = { task: task.cid, token, resources: task.manifest.resources, maxSeconds, inputBytes }
-  try {
-    const answer = await askQuote(base.peer, offer.addresses, question, { signal, timeoutMs: ASK_MS })
-    const quote = openQuote(base.chain.domain, decode(zSignedQuote, answer, 'quote'), offer.host)
-    return { ...candidate, price: { ...price, hostAmount: quote.hostAmount, developerAmount: quote.developerAmount } }
-  } catch (error) {
-    if (signal.aborted) throw error
-    const { code, message } = asMecaError(error)
-    return { host: offer.host, code, reason: message }
-  }
-}
-
-function quotedHost(
-  { offer, price, imageAtHand }: Candidate,
-  book: Book,
-  gasPrice: bigint,
-  task: KnownTask,
-): QuotedHost {
-  const channelOpen = [...book.channels.values()].some(
-    (c) => c.state === 'open' && c.terms.host === offer.host && c.terms.token === task.manifest.token,
-  )
-  return {
-    host: offer.host,
-    hostAmount: price.hostAmount.toString(),
-    developerAmount: price.developerAmount.toString(),
-    gasEstimate: (channelOpen ? 0n : OPEN_GAS * gasPrice).toString(),
-    total: total(price).toString(),
-    imageAtHand,
-    channelOpen,
-    freeCpus: offer.free.cpuMillis / 1000,
-    freeMemoryBytes: offer.free.memoryBytes,
-    queueFree: offer.queueFree,
-    runtimes: offer.runtimes,
   }
 }
 

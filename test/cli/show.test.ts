@@ -151,7 +151,10 @@ test('a closed channel says what came back, an open one what may', async (t) => 
   assert.ok(channel !== undefined)
   bench.api.money.close = async () => ({ ...channel, ...closed })
   assert.match((await bench.run(['channel', 'close', CHANNEL])).text, /came back +0\.000000000000991 ETH/)
-  assert.match((await bench.run(['channel', 'list'])).text, /REFUNDABLE\n.* 0\.000000000000991 ETH\n$/)
+  assert.match(
+    (await bench.run(['channel', 'list'])).text,
+    /REFUNDABLE\n.* 0\.000000000000991 ETH\nALL .* 1 channel .* 0\.000000000000991 ETH\n$/,
+  )
 })
 
 test('fees have their symbol, and a host knows itself in the list of hosts', async (t) => {
@@ -162,5 +165,5 @@ test('fees have their symbol, and a host knows itself in the list of hosts', asy
   const { address } = await bench.api.info()
   bench.api.client.hosts = async () => [host, { ...host, host: address, heardMsAgo: null }]
   const lines = (await bench.run(['hosts', 'list'])).text.trim().split('\n')
-  assert.match(lines.at(-1) ?? '', new RegExp(`^${address} +- +- +- +- +this host +yes$`))
+  assert.match(lines.at(-1) ?? '', new RegExp(`^${address} +- +- +- +- +- +- +this host +yes$`))
 })

@@ -126,6 +126,17 @@ test('an opening that fails is told to its caller, and the next one tries anew',
   assert.equal(made.opened, 1)
 })
 
+test('what a job would lock is told before: a deposit for a first job, nothing while there is room, then a top-up', async (t) => {
+  const { payer, made } = await makePayer(t)
+  assert.deepEqual(payer.plan(HOST, TOKEN, 10n), { how: 'open', amount: 100n })
+  const { channel } = await payer.room(HOST, TOKEN, 10n, signal)
+  assert.equal(channel.deposit, 100n)
+  assert.deepEqual(payer.plan(HOST, TOKEN, 90n), { how: 'none', amount: 0n })
+  assert.deepEqual(payer.plan(HOST, TOKEN, 91n), { how: 'top-up', amount: 910n })
+  assert.throws(() => payer.plan(HOST, TOKEN, 1001n), { code: 'price_cap' })
+  assert.deepEqual([made.opened, made.toppedUp], [1, 0])
+})
+
 test('a channel that was retired pays nothing any more', async (t) => {
   const { payer, made } = await makePayer(t)
   const { channel } = await payer.room(HOST, TOKEN, 10n, signal)

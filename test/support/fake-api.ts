@@ -197,6 +197,7 @@ const quoted: QuotedHost = {
   total: '10000',
   imageAtHand: true,
   channelOpen: false,
+  lock: { how: 'open', amount: '1000000' },
   freeCpus: 2,
   freeMemoryBytes: 2 ** 30,
   queueFree: 8,
