@@ -15,9 +15,12 @@ import { asSeen } from './seen.ts'
 
 /** A hello older than this is a replay; clocks of honest machines differ by less. */
 const MAX_HELLO_AGE_MS = 300_000
+/** Vouchers above the deposit cost a question to the chain; so often at most, or a flood of them would flood the chain. */
+const ASK_AGAIN_MS = 500
 
 export class HostChannels {
   readonly #c: HostComponents
+  readonly #askedAt = new Map<Hex, number>()
 
   constructor(c: HostComponents) {
     this.#c = c
@@ -53,6 +56,15 @@ export class HostChannels {
     this.#c.book.stageChannel(channel)
     await this.#c.book.commit('channel', { channels: [channel] })
     return channel
+  }
+
+  /** The channel as it is known, or anew from the chain where nobody asked a moment ago: it may have been topped up. */
+  async grown(channel: ChannelRecord): Promise<ChannelRecord> {
+    const { channelId, terms } = channel
+    const now = this.#c.now()
+    if (now - (this.#askedAt.get(channelId) ?? -Infinity) < ASK_AGAIN_MS) return channel
+    this.#askedAt.set(channelId, now)
+    return this.refreshed(channelId, terms)
   }
 
   /** Throws where the hello is for another host, in a token not taken, too old, or not signed by the channel's signer. */

@@ -18,6 +18,7 @@ import type { HostComponents } from './host-components.ts'
 import type { HostJobs, LiveJob } from './host-jobs.ts'
 import type { HostSession } from './host-session.ts'
 import { takeVoucher } from './host-vouchers.ts'
+import { isForged } from './offences.ts'
 import type { KnownTask } from './tasks.ts'
 
 export class HostIntake {
@@ -44,17 +45,22 @@ export class HostIntake {
     const channel = this.#channels.get(message.channelId)
     const keys = message.jobs.map(({ id }) => hostJobKey(channel.terms.client, id))
     for (const key of keys) this.#arriving.set(key, session)
+    let forged: MecaError | undefined
     try {
       failpoint('host.job-read')
       await this.#c.requireSpace()
       if (message.jobs.length === 0) await this.#restore(channel, message.vouchers)
-      else await this.#submitArrived(message, attachments, channel)
+      else forged = await this.#submitArrived(message, attachments, channel)
     } catch (error) {
-      for (const { id } of message.jobs) session.refused(message.channelId, id, error)
+      for (const { id } of message.jobs) {
+        this.#jobs.countRefusal(error)
+        session.refused(message.channelId, id, error)
+      }
       if (asMecaError(error).code !== 'disk_full') throw error
     } finally {
       for (const key of keys) this.#arriving.delete(key)
     }
+    if (forged !== undefined) throw forged
   }
 
   /** False where no such job is on its way in; else its answer goes to this session. */
@@ -67,7 +73,7 @@ export class HostIntake {
   /** Vouchers without a job: this host said at the hello that it knows lower ones. */
   async #restore(known: ChannelRecord, vouchers: ClientMessage<'submit'>['vouchers']): Promise<void> {
     const { restorer, exportVouchers, log, signal } = this.#c
-    const channel = await this.#channels.refreshed(known.channelId, known.terms)
+    const channel = await this.#channels.grown(known)
     const rows = await restorer.fromClient(channel, vouchers, signal)
     if (rows.length === 0) return
     log.warn({ channelId: channel.channelId, rows: rows.length }, 'a client brought vouchers back that were lost here')
@@ -78,11 +84,11 @@ export class HostIntake {
     message: ClientMessage<'submit'>,
     attachments: readonly Uint8Array[],
     known: ChannelRecord,
-  ): Promise<void> {
+  ): Promise<MecaError | undefined> {
     let channel = known
     const askedBy = (id: string) => this.#arriving.get(hostJobKey(channel.terms.client, id))
     const tasks = await this.#tasksOf(message, askedBy)
-    if (this.#vouchedAfter(message) > channel.deposit) await this.#channels.refreshed(channel.channelId, channel.terms)
+    if (this.#vouchedAfter(message) > channel.deposit) await this.#channels.grown(channel)
     // Read anew: the channel may have been released while the tasks were looked up.
     channel = this.#channels.get(channel.channelId)
     const rows = new Map<Hex, LiveRow>()
@@ -100,6 +106,7 @@ export class HostIntake {
     }
     await this.#writeAdmitted(rows, admitted)
     for (const live of admitted) this.#jobs.start(live)
+    return [...badVouchers.values()].find(isForged)
   }
 
   /** The tasks named, each loaded or the reason why it could not be. */
@@ -138,14 +145,18 @@ export class HostIntake {
     const byId = new Map(
       [...tasks.values()].flatMap((task) => (task instanceof MecaError ? [] : [[task.taskId, task] as const])),
     )
+    let forged: MecaError | undefined
     for (const voucher of message.vouchers) {
       const task = byId.get(voucher.taskId)
       if (task === undefined) continue
       try {
+        // One forgery is enough: the other signatures of such a message are not worth looking at.
+        if (forged !== undefined) throw forged
         const row = takeVoucher(this.#c.domain, this.#c.book, channel, voucher, task)
         if (row !== undefined) rows.set(row.taskId, row)
       } catch (error) {
         if (!(error instanceof MecaError)) throw error
+        if (isForged(error)) forged = error
         bad.set(task.cid, error)
       }
     }

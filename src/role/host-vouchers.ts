@@ -13,6 +13,7 @@ import { NATIVE } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
 import { failpoint } from '../failpoint.ts'
 import type { Book, LiveRow } from './book.ts'
+import { FORGED } from './offences.ts'
 import type { KnownTask } from './tasks.ts'
 
 export type SignedVoucher = Totals & { taskId: Hex; signature: Hex }
@@ -108,6 +109,7 @@ function checkSignature(domain: Domain, channel: ChannelRecord, voucher: SignedV
   ) {
     throw new MecaError('payment', `The voucher is not signed by the channel's signer ${channel.terms.signer}`, {
       cure: 'sign with the key that the channel names',
+      details: FORGED,
     })
   }
 }

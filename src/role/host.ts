@@ -21,9 +21,10 @@ import { HostIntake } from './host-intake.ts'
 import { HostJobs } from './host-jobs.ts'
 import { HostSession } from './host-session.ts'
 import { takeExact } from './host-vouchers.ts'
+import { Offences } from './offences.ts'
 
-/** Messages that break the rules before the peer is locked out: a flood of bad signatures costs CPU. */
-const MAX_OFFENCES = 20
+/** Messages refused on one stream before the peer is locked out, whatever their reason; clear breaches count by themselves. */
+const MAX_REFUSALS = 20
 
 export class Host {
   readonly jobs: HostJobs
@@ -31,6 +32,7 @@ export class Host {
   readonly #channels: HostChannels
   readonly #intake: HostIntake
   readonly #sessions = new Set<HostSession>()
+  readonly #offences = new Offences()
 
   constructor(c: HostComponents) {
     this.#c = c
@@ -51,7 +53,8 @@ export class Host {
   async serve(stream: FrameStream, peerId: string): Promise<void> {
     const session = new HostSession(stream, peerId)
     this.#sessions.add(session)
-    let offences = 0
+    let refusals = 0
+    let isLockedOut = false
     try {
       for await (const frame of stream) {
         try {
@@ -60,12 +63,13 @@ export class Host {
         } catch (error) {
           this.#c.log.info({ peerId, err: error }, 'message refused')
           if (error instanceof MecaError && error.code === 'protocol') throw error
-          if (++offences > MAX_OFFENCES) throw error
+          isLockedOut = this.#offences.add(peerId, session.channels, error) || ++refusals > MAX_REFUSALS
+          if (isLockedOut) throw error
         }
       }
     } catch (error) {
       this.#c.log.info({ peerId, err: error }, 'stream ended')
-      if (offences > MAX_OFFENCES) this.#c.ban(peerId)
+      if (isLockedOut) this.#c.ban(peerId)
     } finally {
       this.#sessions.delete(session)
       await stream.close()
@@ -103,7 +107,9 @@ export class Host {
   async #hello(session: HostSession, hello: ClientMessage<'hello'>): Promise<void> {
     const channelId = channelIdOf(this.#c.domain, hello.terms)
     try {
+      this.#offences.requireFree(channelId)
       this.#channels.checkHello(session.peerId, channelId, hello)
+      this.#offences.countHello(channelId)
       failpoint('host.hello-checked')
       const channel = await this.#channels.refreshed(channelId, hello.terms)
       if (channel.state !== 'open') {

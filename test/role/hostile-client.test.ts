@@ -132,7 +132,7 @@ describe('a hostile client', { skip }, () => {
     assert.match(await mallory.refusal('busy'), /no deposit/)
     mallory.forget()
     mallory.hello({ ...terms, token: stage.market.deployment.token ?? `0x${'11'.repeat(20)}` })
-    assert.match(await mallory.refusal('refused'), /not taken/)
+    assert.match(await mallory.refusal('refused'), /This host takes/)
     mallory.forget()
     mallory.hello({ ...terms, closeDelaySeconds: 1 })
     assert.match(await mallory.refusal('refused'), /close delay/)

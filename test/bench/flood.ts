@@ -1,0 +1,11 @@
+/** `npm run bench -- flood`: 1,000 forged vouchers a second against a host that serves an honest client, for 15 s. */
+import { describeFlood, flood } from '../role/flood.ts'
+
+const SECONDS = 15
+const GOAL_MS = 50
+
+const result = await flood(SECONDS)
+process.stdout.write(`${describeFlood(result)}\n`)
+process.stdout.write(`goal: event loop p99 below ${GOAL_MS} ms: ${result.loop.p99Ms < GOAL_MS ? 'met' : 'missed'}\n`)
+const kept = result.flooder.thrownOut > 0 && result.honest.answered === result.honest.sent
+process.exit(kept ? 0 : 1)
