@@ -124,7 +124,9 @@ export class Choice {
 /** Why no host could be had; `asked` is the one that was asked for. */
 export function nobody(refusals: readonly Refusal[], asked: Hex | undefined): MecaError {
   const reasons = refusals.map(({ host, reason }) => `${host} ${reason}`).join('; ')
-  const onlyPrice = refusals.length > 0 && refusals.every(({ code }) => code === 'price')
+  // A host that does not take the currency would not be an answer at any price.
+  const takers = refusals.filter(({ code }) => code !== 'token')
+  const onlyPrice = takers.length > 0 && takers.every(({ code }) => code === 'price')
   if (onlyPrice)
     return new MecaError('price_cap', `Every host costs more than the cap: ${reasons}`.slice(0, 3000), {
       cure: 'raise --max-price',

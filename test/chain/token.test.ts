@@ -178,13 +178,13 @@ describe('tokens', { skip }, () => {
         message: new RegExp(`${decimals} decimals`),
       })
     }
-    for (const answers of [
+    const odd: Record<string, Hex>[] = [
       { 'symbol()': text('NONE') },
-      { 'symbol()': text('ODD'), 'decimals()': '0x' as Hex },
+      { 'symbol()': text('ODD'), 'decimals()': '0x' },
       { 'decimals()': number(6n) },
-      { 'decimals()': number(6n), 'symbol()': `0x${'ff'.repeat(64)}` as Hex },
-    ])
-      await assert.rejects((await lying(answers)).names(market.signal), { code: 'bad_config' })
+      { 'decimals()': number(6n), 'symbol()': `0x${'ff'.repeat(64)}` },
+    ]
+    for (const answers of odd) await assert.rejects((await lying(answers)).names(market.signal), { code: 'bad_config' })
   })
 })
 

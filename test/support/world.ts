@@ -9,6 +9,7 @@ import { HDNodeWallet } from 'ethers'
 import { startAnvil } from '../../src/chain/anvil.ts'
 import type { Anvil } from '../../src/chain/anvil.ts'
 import { deploy } from '../../src/chain/deploy.ts'
+import type { NewToken } from '../../src/chain/deploy.ts'
 import type { Deployment } from '../../src/chain/chain.ts'
 import { loadConfig } from '../../src/config.ts'
 import { makeSigner } from '../../src/core/signature.ts'
@@ -38,6 +39,8 @@ export type WorldOptions = {
   hosts?: number
   hostFlags?: Record<string, unknown>
   clientFlags?: Record<string, unknown>
+  /** The market's own currency; hosts and clients say in their flags what they take and spend of it. */
+  token?: NewToken
   log?: string
 }
 
@@ -50,7 +53,8 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
   const ending = new AbortController()
   const { signal } = ending
   const anvil = await startAnvil({ signal, mnemonic: MNEMONIC })
-  const deployment = await deploy(anvil.url, makeSigner(accountKey(9)), { signal, pollMs: 50 })
+  const token = options.token === undefined ? {} : { token: options.token }
+  const deployment = await deploy(anvil.url, makeSigner(accountKey(9)), { signal, pollMs: 50, ...token })
   const deploymentFile = join(folder, 'deployment.json')
   await writeFile(deploymentFile, JSON.stringify(deployment))
   const nodes: RunningNode[] = []
