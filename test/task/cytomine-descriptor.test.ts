@@ -109,7 +109,7 @@ test('matching names arrays that exist, derived_from an input', () => {
 
 test('oddities are warnings: no memory named, no inputs, a default where none is used', () => {
   const warnings = findings(descriptor({}, {}, { configuration: CONFIG }), 'warning')
-  assert.match(warnings.join('\n'), /configuration\.ram is not set, so 1Gi counts/)
+  assert.match(warnings.join('\n'), /configuration\.resources\.ram is not set, so 1Gi counts/)
   assert.match(warnings.join('\n'), /inputs is empty/)
   assert.match(warnings.join('\n'), /outputs is empty/)
   const text = descriptor({ a: { type: { id: 'array', subtype: 'string' }, default: [] } }, { o: 'string' })

@@ -161,7 +161,7 @@ function resourcesOf(configuration: Reader): { resources: Resources; internet: b
     fields?.error('ram', `is ${JSON.stringify(ram)}, no amount of memory up to 64Ti`, 'write it like 512Mi or 2Gi')
   if (ram === undefined)
     configuration.notes.warn(
-      [...(fields ?? configuration).path, 'ram'],
+      [...configuration.path, 'resources', 'ram'],
       'is not set, so 1Gi counts, as in the schema; a Cytomine installation gives 4Gi by its own setting',
       'write configuration.resources.ram',
     )

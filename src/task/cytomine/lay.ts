@@ -10,7 +10,7 @@ import type { Laid, Refuse } from './laid.ts'
 import type { Param } from './params.ts'
 import { textOf } from './tree.ts'
 import type { Entry } from './tree.ts'
-import { isText, kindOfType } from './types.ts'
+import { constraintsOf, isText, kindOfType } from './types.ts'
 import type { ArrayType, Type } from './types.ts'
 import { inputFault } from './values.ts'
 
@@ -110,6 +110,8 @@ function judgeArray(
 }
 
 function cureOf(type: Type, name: string): string {
-  if (type.id !== 'array') return `give a valid ${kindOfType(type)}`
-  return `give JSON such as --in ${name}=[…], each item as --in ${name}=@FILE, or a folder of files 0, 1, 2, …`
+  const rules = constraintsOf(type)
+  const wanted = `give ${name} as ${kindOfType(type)}${rules === '' ? '' : ` (${rules})`}`
+  if (type.id !== 'array') return wanted
+  return `${wanted}: JSON such as --in ${name}=[…], each item as --in ${name}=@FILE, or a folder of files 0, 1, 2, …`
 }
