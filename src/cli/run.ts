@@ -1,5 +1,6 @@
 /** `meca run`: the task's answer to stdout, everything else (progress, price, next step) to stderr. */
 import type { Command } from 'commander'
+import { unpackResult } from '../bundle/local.ts'
 import { ERRORS, MecaError } from '../core/errors.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import type { NodeApi, RunOptions, RunResult, TokenInfo } from '../role/api.ts'
@@ -8,13 +9,15 @@ import { tokensOf } from './context.ts'
 import type { Context } from './context.ts'
 import { isFilesResult, showFiles } from './files-output.ts'
 import { readInput } from './input.ts'
-import { addInputFlags, hasInputs, packInputs } from './job-inputs.ts'
-import type { InputFlags } from './job-inputs.ts'
+import { addInputFlags, hasInputs, pack, packInputs } from './job-inputs.ts'
+import type { InputFlags, Packed } from './job-inputs.ts'
 import { addQuoteFlags, quoteOptions } from './job-flags.ts'
 import type { QuoteFlags } from './job-flags.ts'
 import { inJson, requireWritable, toFile, toStdout } from './output-text.ts'
 import { duration } from './render.ts'
-import { examples } from './usage.ts'
+import { openTaskJson, placeOutputs, requireSameTemplate } from './task-json.ts'
+import type { TaskJsonJob } from './task-json.ts'
+import { collect, examples, pairsOf } from './usage.ts'
 import type { Act } from './usage.ts'
 
 type RunFlags = QuoteFlags &
@@ -22,6 +25,8 @@ type RunFlags = QuoteFlags &
     data?: string
     input?: string
     out?: string
+    taskJson?: string
+    taskEnv?: string[]
     id?: string
     logs?: boolean
     fail?: boolean
@@ -29,12 +34,17 @@ type RunFlags = QuoteFlags &
 
 export function addRun(run: Command, act: Act): void {
   run
-    .argument('<task>', 'a CID, developer/name or developer/name@version')
+    .argument(
+      '[task]',
+      "a CID, developer/name or developer/name@version; with --task-json the file's image where absent",
+    )
     .option('--data <text>', 'the input, as it stands')
     .option('--input <file>', 'the input from a file (- is stdin, which is also the default)')
     .option('--out <path>', 'write the answer to this file, or the outputs of a files task into this folder')
     .option('--id <job>', 'name the job: sent again with the same input it costs nothing')
     .option('--logs', 'show what the task prints while it runs')
+    .option('--task-json <file>', 'the inputs, variables and outputs of a Kaapana task.json')
+    .option('--task-env <name=value>', 'a variable that the task.json may use (repeatable)', collect)
     .option('--fail', "exit with 1 when the task's own HTTP status is 400 or more")
   addInputFlags(addQuoteFlags(run)).action(act(runTask))
   examples(run, [
@@ -45,9 +55,13 @@ export function addRun(run: Command, act: Act): void {
   ])
 }
 
-function runTask(context: Context, ref: string, flags: RunFlags): Promise<number> {
+function runTask(context: Context, named: string | undefined, flags: RunFlags): Promise<number> {
   return context.withApi(async (api) => {
-    const packed = hasInputs(flags) ? await packInputs(flags, context.signal) : undefined
+    const written = flags.taskJson === undefined ? undefined : await openWritten(flags.taskJson, flags)
+    const ref = named ?? written?.image
+    if (ref === undefined) throw new MecaError('bad_input', 'No task is named', { cure: 'write meca run TASK' })
+    if (written !== undefined) await requireSameTemplate(api, ref, written, context.signal)
+    const packed = await packedInputs(flags, written, context.signal)
     if (packed === undefined && flags.out !== undefined && flags.out !== '-') await requireWritable(flags.out)
     const { input } = packed ?? (await readInput(context.world.terminal, flags, context.signal))
     const options: RunOptions = {
@@ -59,8 +73,30 @@ function runTask(context: Context, ref: string, flags: RunFlags): Promise<number
       api.client.run(ref, input, options, onProgress, context.signal).finally(() => packed?.dispose()),
     )
     await showResult(context, api, result, flags.out)
+    if (written !== undefined && flags.out === undefined && result.outputBytes > 0) {
+      const output = await api.client.output(result.job)
+      await placeOutputs((folder) => unpackResult(output, folder), written.outputs)
+      context.output.say(`outputs are in ${[...written.outputs.values()].join(', ')}`)
+    }
     return exitOf(result, flags.fail === true)
   })
+}
+
+function openWritten(file: string, flags: RunFlags): Promise<TaskJsonJob> {
+  if (flags.in === undefined && flags.template === undefined && flags.env === undefined)
+    return openTaskJson(file, pairsOf(flags.taskEnv ?? [], '--task-env'), flags.outIpfs === true)
+  throw new MecaError('bad_input', 'A task.json says inputs, variables and template itself', {
+    cure: 'leave --in, --env and --template away, or write them into the file',
+  })
+}
+
+function packedInputs(
+  flags: RunFlags,
+  written: TaskJsonJob | undefined,
+  signal: AbortSignal,
+): Promise<Packed> | undefined {
+  if (written !== undefined) return pack(written.job, written.entries, signal)
+  return hasInputs(flags) ? packInputs(flags, signal) : undefined
 }
 
 /** The result as `meca run` and `meca job result` show it; `stored` where it was not asked for just now. */

@@ -1,6 +1,8 @@
 /** `meca task list`, `show` and `versions`: what is published. */
 import type { Command } from 'commander'
 import { parseAddress } from '../core/units.ts'
+import { printable } from '../core/text.ts'
+import type { Parameter } from '../task/format.ts'
 import type { TaskSummary, TokenInfo } from '../role/api.ts'
 import { money } from './amounts.ts'
 import { tokensOf } from './context.ts'
@@ -60,10 +62,28 @@ function showTask(context: Context, ref: string): Promise<void> {
         ['fee', money(details.fee, details.token, await tokensOf(api))],
         ['needs', resources(manifest.resources)],
         ['image', `${manifest.image.platform}, ${size(manifest.image.bytes)}${details.atHand ? ', at hand' : ''}`],
+        ...details.image.map(({ name, value }): [string, string] => [name, value]),
+        ['takes', details.parameters && parametersText(details.parameters)],
       ]),
     })
     context.next(`quote ${ref}`)
   })
+}
+
+/** One line for each thing that may be given or will come out. */
+function parametersText(parameters: readonly Parameter[]): string {
+  return parameters
+    .map(({ name, side, kind, required, default: preset, choices, description }) => {
+      const notes = [
+        kind,
+        side === 'input' && required ? 'required' : undefined,
+        preset === undefined ? undefined : `default ${preset}`,
+        choices === undefined || choices.length === 0 ? undefined : `one of ${choices.join(', ')}`,
+      ].filter((note) => note !== undefined)
+      const about = description === undefined || description === '' ? '' : `: ${description}`
+      return printable(`${side} ${name} (${notes.join('; ')})${about}`).slice(0, 300)
+    })
+    .join('\n')
 }
 
 function showTasks({ output }: Context, tasks: readonly TaskSummary[], tokens: TokenInfo[]): void {

@@ -99,5 +99,24 @@ const manifest = z
   .custom<ManifestText>((value) => typeof value === 'object' && value !== null)
   .meta({ id: 'Manifest', override: { type: 'object', description: "The package's task.json" } })
 export const taskDetails = taskSummary
-  .extend({ payee: address, manifest, atHand: z.boolean() })
+  .extend({
+    payee: address,
+    manifest,
+    atHand: z.boolean(),
+    descriptor: z.string(),
+    parameters: z
+      .array(
+        z.object({
+          name: z.string(),
+          side: z.enum(['input', 'output', 'env', 'template']),
+          kind: z.string(),
+          required: z.boolean(),
+          default: z.string().exactOptional(),
+          choices: z.array(z.string()).readonly().exactOptional(),
+          description: z.string().exactOptional(),
+        }),
+      )
+      .exactOptional(),
+    image: z.array(z.object({ name: z.string(), value: z.string() })),
+  })
   .meta({ id: 'TaskDetails' })

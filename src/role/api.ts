@@ -9,7 +9,7 @@ import type { LogLine } from '../core/plan.ts'
 import type { Resources } from '../core/resources.ts'
 import type { JobStatus } from '../core/receipt.ts'
 import type { Hex } from '../core/units.ts'
-import type { Finding } from '../task/format.ts'
+import type { Finding, Parameter } from '../task/format.ts'
 import type { Manifest } from '../task/package.ts'
 
 export type NodeApi = {
@@ -131,7 +131,17 @@ export type TaskSummary = {
   token: Hex
   retired: boolean
 }
-export type TaskDetails = TaskSummary & { payee: Hex; manifest: Manifest; atHand: boolean }
+export type TaskDetails = TaskSummary & {
+  payee: Hex
+  manifest: Manifest
+  atHand: boolean
+  /** The format's own description, as the developer wrote it. */
+  descriptor: string
+  /** What a files task takes and leaves. */
+  parameters?: Parameter[]
+  /** What the image says of itself in labels and variables. */
+  image: { name: string; value: string }[]
+}
 
 export type Output = { text: string } | { base64: string }
 

@@ -9,7 +9,9 @@ import type { DeveloperApi, TaskSummary } from '../role/api.ts'
 import type { BenchEngine } from '../role/bench-source.ts'
 import { Developer } from '../role/developer.ts'
 import { checkFolder, Workbench } from '../role/workbench.ts'
+import { factsOfImage } from './image-facts.ts'
 import { loadImage } from './load-image.ts'
+import { formatOf } from '../task/format.ts'
 import type { Base } from './base.ts'
 
 /** An example must answer within this; a real job gets what its client pays for. */
@@ -29,8 +31,12 @@ export function developerApi(base: Base, engine: () => Promise<Engine>): Develop
     },
     show: async (ref, signal) => {
       const cid = await tasks.resolve(ref, signal)
-      const { manifest, entry } = await tasks.get(cid, signal)
-      return { ...taskSummary(entry), payee: entry.payee, manifest, atHand: await ipfs.has(cid, signal) }
+      const { manifest, entry, descriptor } = await tasks.get(cid, signal)
+      const atHand = await ipfs.has(cid, signal)
+      const image = await factsOfImage(base, cid, manifest.image, signal)
+      const format = formatOf(manifest.format)
+      const parameters = format.kind === 'files' ? { parameters: format.parameters(descriptor) } : {}
+      return { ...taskSummary(entry), payee: entry.payee, manifest, atHand, descriptor, ...parameters, image }
     },
     versions: async (ref, signal) => {
       const [who, name] = await nameOf(base, ref, signal)

@@ -180,7 +180,7 @@ function developer(knobs: Knobs): DeveloperApi {
     list: async ({ limit }) => [summary].slice(0, limit),
     async show(ref) {
       found(ref)
-      return { ...summary, payee: HOST, manifest, atHand: true }
+      return { ...summary, payee: HOST, manifest, atHand: true, descriptor: '{}', image: [] }
     },
     async versions(ref) {
       found(ref)
