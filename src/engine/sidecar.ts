@@ -14,6 +14,7 @@ import type { Container } from 'dockerode'
 import type Docker from 'dockerode'
 import { MecaError } from '../core/errors.ts'
 import { call, exitCodeOf, isGone, statusOf } from './client.ts'
+import { removeLater } from './remove-later.ts'
 import { READY_WORD, sidecarOptions } from './sidecar-options.ts'
 import type { SidecarPlan } from './sidecar-options.ts'
 
@@ -86,12 +87,12 @@ export class Sidecar {
   }
 }
 
-/** What may be left when the engine is gone is labelled, and swept at the next start. */
 async function discard(container: Container, folder: string): Promise<void> {
   await call('remove a sidecar', (abortSignal) => container.remove({ force: true, v: true, abortSignal })).catch(
     (error: unknown) => {
       const absent = statusOf(error) === 404 || statusOf(error) === 409
-      if (!absent && !isGone(error) && !(error instanceof MecaError)) throw error
+      if (isGone(error) || error instanceof MecaError) removeLater(container)
+      else if (!absent) throw error
     },
   )
   await rm(folder, { recursive: true, force: true })

@@ -9,6 +9,7 @@ import { MecaError } from '../core/errors.ts'
 import type { ContainerEnd } from '../core/plan.ts'
 import { call, exitCodeOf, isGone, statusOf } from './client.ts'
 import type { LogBook } from './log-book.ts'
+import { removeLater } from './remove-later.ts'
 
 /** The log's last bytes arrive beside the exit code; both are on this machine. */
 const LAST_WORDS_MS = 1_000
@@ -112,8 +113,8 @@ export class ContainerWatch {
 export async function removeContainer(container: Container): Promise<void> {
   await call('remove a container', (abortSignal) =>
     container.remove({ force: true, v: true, abortSignal }).catch((error: unknown) => {
-      // What is left behind when the engine is gone carries our label and is swept at the next start.
-      if (statusOf(error) !== 404 && statusOf(error) !== 409 && !isGone(error)) throw error
+      if (isGone(error)) removeLater(container)
+      else if (statusOf(error) !== 404 && statusOf(error) !== 409) throw error
     }),
   )
 }

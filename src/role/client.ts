@@ -54,6 +54,7 @@ const TRY_ANOTHER = new Set([
   'timeout',
   'not_allowed',
   'protocol',
+  'disk_full',
 ])
 
 export class Client {

@@ -14,12 +14,21 @@ import type { CrashMarket, Seat } from './market.ts'
 /** Jobs in flight at any moment. */
 export const CALLERS = 8
 /** What a caller tries again after: nobody is there, or nobody has the time. */
-const AGAIN = new Set(['peer_unreachable', 'no_host', 'timeout', 'busy', 'cancelled', 'store_failed', 'unauthorized'])
+const AGAIN = new Set([
+  'peer_unreachable',
+  'no_host',
+  'timeout',
+  'busy',
+  'cancelled',
+  'store_failed',
+  'unauthorized',
+  'disk_full',
+])
 const PAUSE_MS = 250
 /** A job that has no end after this has none. */
 const PATIENCE_MS = 120_000
 
-export type Kind = 'plain' | 'slow' | 'large' | 'upload' | 'fail'
+export type Kind = 'plain' | 'slow' | 'wait' | 'large' | 'upload' | 'fail'
 
 export class Load {
   readonly asked: Asked[] = []

@@ -34,11 +34,12 @@ const READY_MS = 60_000
 /** What a killed node left behind must be gone so soon after its next start, or its market's end. */
 const SWEPT_MS = 30_000
 
-/** Repeats its input; `slow…` takes a second, `large…` answers with more than fits beside a message, `fail…` fails. */
+/** Repeats its input; `slow…` takes a second, `wait…` four, `large…` answers with more than fits beside a message, `fail…` fails. */
 const CGI = `
 body=$(cat)
 case "$body" in
   slow*) sleep 1 ;;
+  wait*) sleep 4 ;;
   fail*) kill $(cat /tmp/server); exit 1 ;;
 esac
 printf 'Content-Type: text/plain\\r\\n\\r\\n%s' "$body"
@@ -136,6 +137,10 @@ export class CrashMarket {
       this.endedByThemselves.push(`the ${seat.role} in ${seat.member.home}: ${seat.complaint()}`)
     }
     await untilGone(seat.pid)
+  }
+
+  async isAlive({ pid }: Seat): Promise<boolean> {
+    return !(await isGone(pid))
   }
 
   /** As its owner ends it. */
@@ -245,10 +250,12 @@ async function pidOf({ home }: Member): Promise<number> {
   return pid
 }
 
-/** A process that was killed and not yet collected has state Z. */
 async function untilGone(pid: number): Promise<void> {
-  await eventually(`process ${pid} has ended`, async () => {
-    const state = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined) // gone
-    return state === undefined || / Z /.test(state)
-  })
+  await eventually(`process ${pid} has ended`, () => isGone(pid))
+}
+
+/** A process that was killed and not yet collected has state Z. */
+async function isGone(pid: number): Promise<boolean> {
+  const state = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined) // gone
+  return state === undefined || / Z /.test(state)
 }

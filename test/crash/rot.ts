@@ -29,12 +29,17 @@ export async function rotLoop(count: number, seed = Date.now() % 2 ** 31): Promi
   try {
     const good = join(root, 'good')
     await fill(good)
-    const outcomes: Outcome[] = []
-    while (outcomes.length < count) outcomes.push(...(await tryFrom(good, seed, outcomes.length, count)))
-    return summary(seed, outcomes)
+    return await rotHome(good, count, seed)
   } finally {
     await rm(root, { recursive: true, force: true })
   }
+}
+
+/** Damages copies of this home, which no process may have open; the copies lie beside it and go again. */
+export async function rotHome(good: string, count: number, seed: number): Promise<Tally> {
+  const outcomes: Outcome[] = []
+  while (outcomes.length < count) outcomes.push(...(await tryFrom(good, seed, outcomes.length, count)))
+  return summary(seed, outcomes)
 }
 
 /** The last outcome is still `opening` where the process was ended by LevelDB. */

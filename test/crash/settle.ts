@@ -1,4 +1,5 @@
 /** The end of a crash run: everything collected, closed and withdrawn, every node ended, and the judge asked. */
+import { asMecaError } from '../../src/core/errors.ts'
 import type { NodeApi } from '../../src/role/api.ts'
 import { checkHistory } from '../history/check.ts'
 import { eventually } from '../role/stage.ts'
@@ -54,7 +55,11 @@ async function collect({ money }: NodeApi, signal: AbortSignal): Promise<void> {
 
 async function closeAll({ money }: NodeApi, signal: AbortSignal): Promise<void> {
   for (const { channel, side, state } of await money.channels(signal)) {
-    if (side === 'client' && state !== 'closed') await money.close(channel, signal)
+    if (side !== 'client' || state === 'closed') continue
+    await money.close(channel, signal).catch((error: unknown) => {
+      // A close that began without the host's word has to wait for its delay.
+      if (asMecaError(error).code !== 'chain_refused') throw error
+    })
   }
 }
 

@@ -1,0 +1,127 @@
+/**
+ * `npm run crash:engine [-- --count N]`: in the middle of a job, `kill -9` of a Docker engine of our own, of the task's
+ * process and of its sidecar, N times each. The job has an end of a typed kind within ten seconds and is charged only
+ * where the task answered; once the engine is back the next job works; and the judge has nothing to say.
+ */
+import assert from 'node:assert/strict'
+import { parseArgs } from 'node:util'
+import type { RunResult } from '../../src/role/api.ts'
+import { randomFrom } from '../support/random.ts'
+import { Load } from './load.ts'
+import { CrashMarket } from './market.ts'
+import { OwnEngine } from './own-engine.ts'
+import { settleAndJudge } from './settle.ts'
+import type { Verdict } from './settle.ts'
+
+export type Victim = 'engine' | 'task' | 'sidecar'
+export const VICTIMS: readonly Victim[] = ['engine', 'task', 'sidecar']
+
+/** G6: typed failure within this, and the next job within that once the engine is back. */
+const TOLD_MS = 10_000
+const RECOVERED_MS = 30_000
+
+type Told = { victim: Victim; status: string; code: string | undefined; toldMs: number; recoveredMs: number }
+
+export async function engineRun(
+  count: number,
+  victims: readonly Victim[] = VICTIMS,
+  say: (line: string) => void = () => undefined,
+): Promise<Verdict & { told: Told[] }> {
+  const engine = await OwnEngine.open()
+  try {
+    const market = await CrashMarket.open({ signal: new AbortController().signal })
+    try {
+      await market.terminate(market.host)
+      await market.start(market.host, { MECA_ENGINE_SOCKET: `unix://${engine.socket}` })
+      const load = new Load(market, randomFrom(1))
+      await load.one('plain')
+      const told: Told[] = []
+      for (let i = 0; i < count; i++) {
+        for (const victim of victims) {
+          told.push(await killOne(engine, market, load, victim))
+          say(JSON.stringify(told.at(-1)))
+        }
+      }
+      const verdict = await settleAndJudge(market, load)
+      return { ...verdict, findings: [...verdict.findings, ...told.flatMap(tooLate), ...(await leftIn(engine))], told }
+    } finally {
+      await market.close()
+    }
+  } finally {
+    await engine.close()
+  }
+}
+
+async function killOne(engine: OwnEngine, market: CrashMarket, load: Load, victim: Victim): Promise<Told> {
+  const job = load.one('wait')
+  await market.until('the job runs', async () => {
+    const { host } = await market.api(market.host)
+    const { running = [] } = (await host?.status()) ?? {}
+    return running.some(({ phase }) => phase === 'running')
+  })
+  const killedAt = performance.now()
+  if (victim === 'engine') await engine.kill()
+  else process.kill(await pidOf(engine, victim), 'SIGKILL')
+  const result = await job
+  const toldMs = Math.round(performance.now() - killedAt)
+  assert.ok(result, `the job whose ${victim} was killed has no end`)
+  requireFair(victim, result)
+  if (victim === 'engine') await engine.start()
+  const backAt = performance.now()
+  while ((await load.one('plain'))?.status !== 'answered') {
+    assert.ok(
+      performance.now() - backAt < RECOVERED_MS,
+      `no job works ${RECOVERED_MS / 1000} s after the ${victim} was killed`,
+    )
+  }
+  const recoveredMs = Math.round(performance.now() - backAt)
+  return { victim, status: result.status, code: result.problem?.code, toldMs, recoveredMs }
+}
+
+/** A container goes on without its engine, so its task may still answer; what did not answer earns no fee. */
+function requireFair(victim: Victim, { status, price, problem }: RunResult): void {
+  if (status === 'answered') return assert.equal(victim, 'engine', `a task answered after its ${victim} was killed`)
+  assert.ok(problem?.code, `a job whose ${victim} was killed ended without a reason`)
+  assert.equal(price.developer, '0')
+  if (victim !== 'task') assert.equal(price.host, '0', `${victim} killed, ${status}, and ${price.host} charged`)
+}
+
+/** The container of the task, or the one whose network it is in. */
+async function pidOf({ docker }: OwnEngine, victim: 'task' | 'sidecar'): Promise<number> {
+  for (const { Id } of await docker.listContainers()) {
+    const { HostConfig, State } = await docker.getContainer(Id).inspect()
+    const joined = /^container:(.+)$/.exec(HostConfig.NetworkMode ?? '')?.[1]
+    if (joined === undefined) continue
+    return victim === 'task' ? State.Pid : (await docker.getContainer(joined).inspect()).State.Pid
+  }
+  throw new Error('no container is in the network of another')
+}
+
+function tooLate({ victim, toldMs }: Told): string[] {
+  return toldMs > TOLD_MS ? [`told late: ${toldMs} ms after the ${victim} was killed`] : []
+}
+
+async function leftIn({ docker }: OwnEngine): Promise<string[]> {
+  return (await docker.listContainers({ all: true })).map(
+    ({ Names }) => `left behind in the second engine: ${Names.join()}`,
+  )
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { count: { type: 'string' } } })
+  const { findings, told, jobs } = await engineRun(Number(values.count ?? 5), VICTIMS, (line) =>
+    process.stderr.write(`${line}\n`),
+  )
+  console.log(
+    JSON.stringify({
+      kills: told.length,
+      jobs,
+      slowestMs: Math.max(...told.map(({ toldMs }) => toldMs)),
+      findings: findings.length,
+    }),
+  )
+  for (const finding of findings) console.log(finding)
+  process.exitCode = findings.length === 0 ? 0 : 1
+}
+
+if (process.argv[1] === import.meta.filename) await main()
