@@ -87,7 +87,7 @@ export function isGone(error: unknown): boolean {
 
 /** The daemon's HTTP status, where it answered with one. */
 export function statusOf(error: unknown): number | undefined {
-  const { statusCode } = error as { statusCode?: unknown }
+  const { statusCode } = (error ?? {}) as { statusCode?: unknown }
   return typeof statusCode === 'number' ? statusCode : undefined
 }
 

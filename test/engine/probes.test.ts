@@ -16,9 +16,9 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { Container, HostConfig } from 'dockerode'
 import type { Plan } from '../../src/core/plan.ts'
-import { TestEngine } from '../support/engine.ts'
+import { TestEngine, input } from '../support/engine.ts'
 import { busyboxImage, compilerMissing, dockerMissing, image } from '../support/images.ts'
-import { mecaPlan } from '../support/plans.ts'
+import { filesPlan, mecaPlan } from '../support/plans.ts'
 import { PROBES } from '../support/probes/probes.ts'
 import type { Control, Probe } from '../support/probes/probes.ts'
 
@@ -39,6 +39,8 @@ before(
     const other = await t.start(id, sandbox('echo meca-init-done; exec httpd -f -p 8080 -h /srv', {}))
     results.set('sandbox as root', await inSandbox(id, env, 'image'))
     results.set('sandbox as nobody', await inSandbox(id, env, 'nobody'))
+    results.set('files as root', await inFiles(id, env, 'image'))
+    results.set('files as nobody', await inFiles(id, env, 'nobody'))
     results.set('sandbox hits', new Map(Object.entries(hits).map(([name, count]) => [name, String(count)])))
     await other.stop()
     for (const [name, config] of Object.entries(CONTROLS)) results.set(name, await inControl(id, env, name, config))
@@ -80,6 +82,8 @@ for (const probe of PROBES) {
   test(`probe ${probe.number} ${probe.title}`, { skip: reason }, () => {
     assert.equal(outcome('sandbox as root', probe), 'closed', 'as root inside')
     assert.equal(outcome('sandbox as nobody', probe), 'closed', 'as nobody')
+    assert.equal(outcome('files as root', probe), 'closed', 'as root in a files plan')
+    assert.equal(outcome('files as nobody', probe), 'closed', 'as nobody in a files plan')
     if (probe.open !== undefined)
       assert.equal(outcome(probe.open, probe), 'open', `the probe does not work in the ${probe.open} container`)
   })
@@ -87,6 +91,7 @@ for (const probe of PROBES) {
 
 test('probe 21 a setuid file gives nobody nothing', { skip: skipNative }, () => {
   assert.equal(results.get('sandbox as nobody')?.get('setuid-file'), 'closed')
+  assert.equal(results.get('files as nobody')?.get('setuid-file'), 'closed')
   assert.equal(results.get('plain')?.get('setuid-file'), 'open')
 })
 
@@ -193,6 +198,18 @@ async function inSandbox(id: string, env: Record<string, string>, user: Plan['us
   const instance = await t.start(id, plan, { onLog: (line) => lines.push(line.text) })
   await instance.stop()
   return parse(lines)
+}
+
+/**
+ * The same list where a plan exchanges files, with one mount in memory: probe 49 would rightly find a read-only mount of
+ * inputs, which files.test.ts tries to change in every way.
+ */
+async function inFiles(id: string, env: Record<string, string>, user: Plan['user']): Promise<Map<string, string>> {
+  const exchange = { mounts: [{ path: '/outputs', writable: true, sizeBytes: 2 ** 20 }], stage: [] }
+  const limits = { runTimeoutMs: 120_000, logBytes: 2 ** 20 }
+  const plan = filesPlan(script(), { env: { ...env, SCAN: '1' }, user, limits, exchange })
+  const { console } = await t.files(id, plan, [input('/outputs/staged', 'x')])
+  return parse(console.split('\n'))
 }
 
 /** As user nobody for the setuid file, else as the image says, which is root. */
