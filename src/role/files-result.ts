@@ -25,6 +25,7 @@ export type Gathered = {
   files: Map<string, FileFacts & { place: string }>
   folders: Set<string>
   leftOut: { path: string; why: string }[]
+  headBytes: number
   dispose(): Promise<void>
 }
 
@@ -35,6 +36,7 @@ export async function gather(run: FilesRun, scratch: string, signal: AbortSignal
     files: new Map(),
     folders: new Set(),
     leftOut: [],
+    headBytes: 0,
     dispose: () => rm(folder, { recursive: true, force: true }),
   }
   try {
@@ -62,18 +64,19 @@ async function keepFile(
   signal: AbortSignal,
 ): Promise<void> {
   const place = join(folder, String(gathered.files.size))
-  const room = MAX_HEADS_BYTES - gathered.files.size * HEAD_BYTES
+  const room = Math.min(HEAD_BYTES, MAX_HEADS_BYTES - gathered.headBytes)
   const head: Uint8Array[] = []
   let bytes = 0
   const watched = async function* () {
     for await (const chunk of body) {
-      const wanted = Math.min(HEAD_BYTES, Math.max(0, room)) - Math.min(bytes, HEAD_BYTES)
+      const wanted = room - Math.min(bytes, room)
       if (wanted > 0) head.push(Uint8Array.from(chunk.subarray(0, wanted)))
       bytes += chunk.length
       yield chunk
     }
   }
   await pipeline(Readable.from(watched(), { objectMode: false }), createWriteStream(place), { signal })
+  gathered.headBytes += Math.min(bytes, room)
   gathered.files.set(path, { bytes, head: Buffer.concat(head), place })
 }
 
