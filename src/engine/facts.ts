@@ -4,6 +4,7 @@
  * confused driver) is refused instead of offered.
  */
 import { cpu, fsSize, graphics, mem } from 'systeminformation'
+import { printable } from '../core/text.ts'
 import { quote } from '../core/units.ts'
 
 export type HardwareFacts = {
@@ -21,8 +22,9 @@ export type Gpu = { id: string; model: string; memoryBytes: number }
 /** Free memory and disk change slowly against the length of a job. */
 const MOVING_MS = 30_000
 const MIB = 2 ** 20
-/** Far above any machine: 4,096 cores, 64 TiB of memory, 1 EiB of disk. */
-const CEILINGS = { cores: 4096, memory: 2 ** 46, disk: 2 ** 60 }
+/** Far above any machine: 4,096 cores, 64 TiB of memory, 1 EiB of disk, 1,024 GPUs of 4 TiB. */
+const CEILINGS = { cores: 4096, memory: 2 ** 46, disk: 2 ** 60, gpus: 1024, gpuMemoryMib: 2 ** 22 }
+const MAX_MODEL_CHARS = 100
 
 /** A reader that asks the machine only as often as it must. */
 export function factReader(folder: string, now: () => number = Date.now): () => Promise<HardwareFacts> {
@@ -39,16 +41,33 @@ export function factReader(folder: string, now: () => number = Date.now): () => 
 async function readStill(): Promise<Pick<HardwareFacts, 'cpu' | 'gpus' | 'doubts'>> {
   const [processor, cards] = await Promise.all([cpu(), graphics()])
   const sane = judge()
-  const nvidia = cards.controllers.filter((card) => /nvidia/i.test(card.vendor))
   return {
     cpu: { model: processor.brand, cores: sane('cores', processor.cores, CEILINGS.cores) },
-    gpus: nvidia.map((card, index) => ({
-      id: String(index),
-      model: card.name ?? card.model,
-      memoryBytes: sane('GPU memory', (card.memoryTotal ?? card.vram ?? 0) * MIB, CEILINGS.memory),
-    })),
+    gpus: gpusOf(cards.controllers, sane),
     doubts: sane.doubts,
   }
+}
+
+/** A card as the driver's tools describe it, in whatever they print: anything may be missing, or be text. */
+export type ReportedCard = { vendor?: unknown; name?: unknown; model?: unknown; memoryTotal?: unknown; vram?: unknown }
+
+/**
+ * NVIDIA's cards, numbered as the engine numbers them. One whose memory is not believed keeps its number, because the
+ * next one has the next, and offers no memory. A number of cards that no machine has is no list of cards.
+ */
+export function gpusOf(cards: readonly ReportedCard[], sane: Sane): Gpu[] {
+  const nvidia = cards.filter((card) => typeof card.vendor === 'string' && /nvidia/i.test(card.vendor))
+  if (sane('the number of GPUs', nvidia.length, CEILINGS.gpus) === 0) return []
+  return nvidia.map((card, index) => ({
+    id: String(index),
+    model: nameOf(card),
+    memoryBytes: sane('GPU memory in MiB', card.memoryTotal ?? card.vram, CEILINGS.gpuMemoryMib) * MIB,
+  }))
+}
+
+function nameOf({ name, model }: ReportedCard): string {
+  const told = [name, model].find((text) => typeof text === 'string' && text !== '')
+  return printable(typeof told === 'string' ? told : 'GPU').slice(0, MAX_MODEL_CHARS)
 }
 
 async function readMoving(folder: string): Promise<Pick<HardwareFacts, 'memory' | 'disk' | 'doubts'>> {
@@ -73,9 +92,11 @@ function holds(mount: string, folder: string): boolean {
 }
 
 /** Passes a believable number on and turns any other into nothing, which offers nothing. */
-export function judge(): ((what: string, value: number, ceiling: number) => number) & { doubts: string[] } {
+export type Sane = ((what: string, value: unknown, ceiling: number) => number) & { doubts: string[] }
+
+export function judge(): Sane {
   const doubts: string[] = []
-  const sane = (what: string, value: number, ceiling: number) => {
+  const sane = (what: string, value: unknown, ceiling: number) => {
     const number = typeof value === 'number' ? value : Number.NaN
     if (number >= 0 && number <= ceiling) return Math.floor(number)
     doubts.push(`${what} was reported as ${quote(String(value))}`)
