@@ -15,7 +15,15 @@ const volumes = await Promise.all(files.map(measure))
 
 if (process.argv[2] === 'items') {
   for (const item of new Set(volumes.map((volume) => volume.item))) {
-    await write(item, 'statistics.json', `${JSON.stringify(volumes.filter((volume) => volume.item === item), null, 2)}\n`)
+    await write(
+      item,
+      'statistics.json',
+      `${JSON.stringify(
+        volumes.filter((volume) => volume.item === item),
+        null,
+        2,
+      )}\n`,
+    )
   }
 } else {
   await write('cohort', 'volumes.csv', table())

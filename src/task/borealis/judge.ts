@@ -59,7 +59,7 @@ function timedOut(task: DockerTask, job: FilesJob): NonNullable<Verdict['problem
   return {
     code: 'run_timeout',
     message: `${task.name} did not end within ${timeoutMs(task, job) / 1000} s, ${whose}`,
-    cure: 'give it more time, or less to do',
+    cure: 'give it more time with --max-seconds and in its record, or less to do',
   }
 }
 

@@ -25,7 +25,7 @@ function problemOf({ template }: Instance, job: FilesJob, end: Ran['end']): NonN
     return {
       code: 'run_timeout',
       message: `${what} did not end within ${job.maxSeconds} s`,
-      cure: 'give it more time with --timeout, or less to do',
+      cure: 'give it more time with --max-seconds, or less to do',
     }
   if (end.killedFor === 'log budget')
     return { message: `${what} printed more than its log budget`, cure: 'print less, or write it into an output' }

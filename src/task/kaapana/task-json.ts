@@ -174,7 +174,7 @@ function filled(text: string, env: Readonly<Record<string, string>>): string {
     const known = Object.hasOwn(env, name) ? env[name] : undefined
     if (known !== undefined) return known
     throw new MecaError('bad_input', `${WHAT} asks for the variable ${name}, which was not given to it`, {
-      cure: `write its value into the file, or allow the variable ${name} by name`,
+      cure: `write its value into the file, or give it with --task-env ${name}=VALUE`,
     })
   })
 }
