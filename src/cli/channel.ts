@@ -5,7 +5,7 @@ import { AMOUNT_HELP } from '../core/money.ts'
 import { parseAddress, quote, zHash } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
 import type { ChannelSummary, TokenInfo } from '../role/api.ts'
-import { money, readAmount } from './amounts.ts'
+import { currencyOf, money, readAmount, tokenNamed } from './amounts.ts'
 import { PARTS, sumsOf, untilClosed } from './channel-sums.ts'
 import type { ChannelSums } from './channel-sums.ts'
 import { tokensOf } from './context.ts'
@@ -19,6 +19,7 @@ export function addChannel(channel: Command, act: Act): void {
   const open = channel
     .command('open <host> <deposit>')
     .description(`lock money for one host (${AMOUNT_HELP}); the first job with a host does it by itself`)
+    .option('--token <token>', 'its symbol or address; the market’s own where absent')
     .action(act(openChannel))
   examples(open, [['meca channel open 0xhost… 0.01', 'enough for many small jobs']])
   const list = channel
@@ -55,12 +56,14 @@ export function channelOf(text: string): Hex {
   })
 }
 
-function openChannel(context: Context, host: string, deposit: string): Promise<void> {
+function openChannel(context: Context, host: string, deposit: string, flags: { token?: string }): Promise<void> {
   const address = parseAddress(host, 'the host')
   return context.withApi(async (api) => {
     const tokens = await tokensOf(api)
-    const amount = await readAmount(deposit, 'the deposit', async () => (await api.info()).token)
-    showChannel(context, await api.money.open(address, amount, context.signal), tokens)
+    const token = flags.token === undefined ? undefined : tokenNamed(flags.token, tokens, '--token')
+    const inToken = async () => (token === undefined ? (await api.info()).token : currencyOf(token, tokens))
+    const amount = await readAmount(deposit, 'the deposit', inToken)
+    showChannel(context, await api.money.open(address, amount, context.signal, token), tokens)
   })
 }
 

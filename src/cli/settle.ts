@@ -1,8 +1,9 @@
 /** `meca claim`, `meca withdraw`, `meca reconcile`: from signed vouchers to money, and the proof that it adds up. */
 import type { Command } from 'commander'
 import { MecaError } from '../core/errors.ts'
-import { money, sum, tokenNamed } from './amounts.ts'
+import { money, tokenNamed } from './amounts.ts'
 import { channelOf } from './channel.ts'
+import { claimedText } from './claimed.ts'
 import { tokensOf } from './context.ts'
 import type { Context } from './context.ts'
 import { facts, table } from './render.ts'
@@ -56,14 +57,14 @@ function claimAll(context: Context, { channel }: { channel?: string }): Promise<
   const options = channel === undefined ? {} : { channel: channelOf(channel) }
   return context.withApi(async (api) => {
     const [done, tokens] = [await api.money.claim(options, context.signal), await tokensOf(api)]
-    const shown = (amount: string) => money(amount, done.token, tokens)
+    const { host, developer, rows } = claimedText(done, tokens)
     context.output.result({
       json: done,
       id: done.tx ?? '',
       text: facts([
-        ['claimed', `${shown(sum(done.host, done.developer))} in ${done.rows} rows`],
-        ['host', shown(done.host)],
-        ['developers', shown(done.developer)],
+        ['claimed', rows],
+        ['host', host],
+        ['developers', developer],
         ['transaction', done.tx === null ? 'none was needed' : `${done.tx} (${done.gas} gas)`],
       ]),
     })

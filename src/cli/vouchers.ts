@@ -6,7 +6,7 @@ import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { MecaError } from '../core/errors.ts'
 import type { ClaimReport, NodeApi, RestoredRow, RestoreReport, TokenInfo } from '../role/api.ts'
-import { money, sum } from './amounts.ts'
+import { claimedText } from './claimed.ts'
 import { tokensOf } from './context.ts'
 import type { Context } from './context.ts'
 import { facts, table } from './render.ts'
@@ -125,7 +125,7 @@ function textOf(
     ['known already', String(report.known)],
     ['collected already', String(report.collected)],
     ['refused', String(report.refused)],
-    ['claimed', `${money(sum(claim.host, claim.developer), claim.token, tokens)} in ${claim.rows} rows`],
+    ['claimed', claimedText(claim, tokens).rows],
     ['transaction', claim.tx === null ? 'none was needed' : `${claim.tx} (${claim.gas} gas)`],
   ])
   if (refused.length === 0) return told

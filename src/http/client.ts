@@ -121,7 +121,10 @@ function moneyOver(ask: Asker): MoneyApi {
   return {
     wallet: (signal) => ask(CALLS.wallet, {}, signal),
     channels: (signal) => ask(CALLS.listChannels, {}, signal),
-    open: (host, deposit, signal) => ask(CALLS.openChannel, { host, deposit: deposit.toString() }, signal),
+    open: (host, deposit, signal, token) => {
+      const inToken = token === undefined ? {} : { token }
+      return ask(CALLS.openChannel, { host, deposit: deposit.toString(), ...inToken }, signal)
+    },
     close: (channel, signal) => ask(CALLS.closeChannel, { channel }, signal),
     claim: (options, signal) => ask(CALLS.claim, options, signal),
     withdraw: (options, signal) => ask(CALLS.withdraw, options, signal),

@@ -30,7 +30,7 @@ export const moneyCalls = {
     summary: 'Locks money for one host',
     body: money.openRequest,
     answer: money.channelSummary,
-    run: (api, { host: address, deposit }, { signal }) => api.money.open(address, deposit, signal),
+    run: (api, { host: address, deposit, token }, { signal }) => api.money.open(address, deposit, signal, token),
   }),
   closeChannel: call({
     id: 'closeChannel',

@@ -6,7 +6,7 @@ import { address, amount, anyAddress, count, errorCode, hash, milliseconds, mone
 /** Vouchers in one request: half a MiB. A longer file is sent in parts. */
 const MAX_LINES = 500
 
-export const openRequest = z.strictObject({ host: anyAddress, deposit: amount })
+export const openRequest = z.strictObject({ host: anyAddress, deposit: amount, token: anyAddress.exactOptional() })
 export const claimRequest = z.strictObject({ channel: hash.exactOptional() })
 export const withdrawRequest = z.strictObject({ token: anyAddress.exactOptional() })
 
@@ -39,8 +39,9 @@ export const channelSummary = z
   })
   .meta({ id: 'ChannelSummary' })
 
+const claimedIn = { token: address, rows: count, host: money, developer: money }
 export const claimReport = z
-  .object({ tx: hash.nullable(), gas: money, rows: count, host: money, developer: money, token: address })
+  .object({ tx: hash.nullable(), gas: money, ...claimedIn, others: z.array(z.object(claimedIn)) })
   .meta({ id: 'ClaimReport' })
 export const withdrawReport = z
   .object({ tx: hash.nullable(), gas: money, amount: money, to: address, token: address })

@@ -354,7 +354,8 @@ export type ChannelSummary = {
 export type MoneyApi = {
   wallet(signal: AbortSignal): Promise<WalletInfo>
   channels(signal: AbortSignal): Promise<ChannelSummary[]>
-  open(host: Hex, deposit: bigint, signal: AbortSignal): Promise<ChannelSummary>
+  /** In the market's own currency where no token is named. */
+  open(host: Hex, deposit: bigint, signal: AbortSignal, token?: Hex): Promise<ChannelSummary>
   /** Cooperatively where the host answers, else by the delay; called again after the delay it collects the rest. */
   close(channel: Hex, signal: AbortSignal): Promise<ChannelSummary>
   /** Collects what clients vouched for on this node's channels. */
@@ -379,7 +380,10 @@ export type WalletInfo = {
   address: Hex
   balances: { token: TokenInfo; wallet: string; credit: string; locked: string }[]
 }
-export type ClaimReport = { tx: Hex | null; gas: string; rows: number; host: string; developer: string; token: Hex }
+/** In one currency. */
+export type ClaimedIn = { token: Hex; rows: number; host: string; developer: string }
+/** The sums are in the market's own currency, or the only one; `others` has what was claimed in further ones. */
+export type ClaimReport = ClaimedIn & { tx: Hex | null; gas: string; others: ClaimedIn[] }
 export type WithdrawReport = { tx: Hex | null; gas: string; amount: string; to: Hex; token: Hex }
 export type ReconcileReport = {
   ok: boolean

@@ -10,6 +10,7 @@ import { failpoint } from '../failpoint.ts'
 import type {
   ChannelRow,
   ChannelSummary,
+  ClaimedIn,
   ClaimReport,
   EarningsOptions,
   EarningsReport,
@@ -31,7 +32,7 @@ import type { Earnings } from './earnings.ts'
 import type { Payer } from './payer.ts'
 import type { Recovery } from './recover.ts'
 import type { Judged, Restorer } from './restore.ts'
-import type { Settler } from './settle.ts'
+import type { Claimed, Settler } from './settle.ts'
 import type { ChainChannel } from './host-components.ts'
 
 export type MoneyComponents = {
@@ -88,10 +89,8 @@ export class Money implements MoneyApi {
     return this.#all().map(([channel, book]) => summary(channel, book))
   }
 
-  async open(host: Hex, deposit: bigint, signal: AbortSignal): Promise<ChannelSummary> {
-    const token = this.#c.tokens[0]
-    if (token === undefined) throw new MecaError('internal', 'the market has no token')
-    const channel = await this.#c.payer.open(host, token.address, deposit, deposit, signal)
+  async open(host: Hex, deposit: bigint, signal: AbortSignal, token = this.#defaultToken()): Promise<ChannelSummary> {
+    const channel = await this.#c.payer.open(host, token, deposit, deposit, signal)
     return summary(channel, this.#c.clientBook)
   }
 
@@ -130,14 +129,14 @@ export class Money implements MoneyApi {
 
   async claim(options: { channel?: Hex }): Promise<ClaimReport> {
     const claims = await this.#host().settler.claim(options.channel)
-    const [first] = claims
+    const own = this.#defaultToken()
+    const sums = [...Map.groupBy(claims, ({ token }) => token)].map(([token, of]) => claimedIn(token, of))
+    const main = sums.find(({ token }) => token === own) ?? sums[0] ?? claimedIn(own, [])
     return {
       tx: claims.find(({ tx }) => tx !== null)?.tx ?? null,
       gas: claims.reduce((all, c) => all + c.gasUsed, 0n).toString(),
-      rows: claims.reduce((all, c) => all + c.rows, 0),
-      host: claims.reduce((all, c) => all + c.hostAmount, 0n).toString(),
-      developer: claims.reduce((all, c) => all + c.developerAmount, 0n).toString(),
-      token: first?.token ?? this.#defaultToken(),
+      ...main,
+      others: sums.filter((other) => other !== main),
     }
   }
 
@@ -243,6 +242,15 @@ export class Money implements MoneyApi {
     const token = this.#c.tokens[0]
     if (token === undefined) throw new MecaError('internal', 'the market has no token')
     return token.address
+  }
+}
+
+function claimedIn(token: Hex, claims: readonly Claimed[]): ClaimedIn {
+  return {
+    token,
+    rows: claims.reduce((all, c) => all + c.rows, 0),
+    host: claims.reduce((all, c) => all + c.hostAmount, 0n).toString(),
+    developer: claims.reduce((all, c) => all + c.developerAmount, 0n).toString(),
   }
 }
 

@@ -165,5 +165,5 @@ test('fees have their symbol, and a host knows itself in the list of hosts', asy
   const { address } = await bench.api.info()
   bench.api.client.hosts = async () => [host, { ...host, host: address, heardMsAgo: null }]
   const lines = (await bench.run(['hosts', 'list'])).text.trim().split('\n')
-  assert.match(lines.at(-1) ?? '', new RegExp(`^${address} +- +- +- +- +- +- +this host +yes$`))
+  assert.match(lines.at(-1) ?? '', new RegExp(`^${address} +- +- +- +- +- +this host +yes$`))
 })

@@ -178,9 +178,11 @@ describe('a market in several currencies', { skip }, () => {
     assert.deepEqual(new Set(open.map(({ token }) => token)), new Set(Object.values(tokens)))
     for (const symbol of ['MUSD', 'COIN'] as const) await nothingAllowed(symbol)
 
-    await settled(results.map(({ result }) => result.host))
+    const claimed = await settled(results.map(({ result }) => result.host))
     const spent = (symbol: Symbol, part: 'host' | 'developer') =>
       results.filter((r) => r.symbol === symbol).reduce((all, { result }) => all + BigInt(result.price[part]), 0n)
+    for (const symbol of ['ETH', 'MUSD', 'COIN'] as const)
+      assert.equal(claimed[symbol], spent(symbol, 'host'), `${symbol} in the reports of the claims`)
     for (const { channel } of open) await client.money.close(channel, signal)
     for (const node of [broad, narrow, developer])
       for (const symbol of ['ETH', 'MUSD', 'COIN'] as const)
@@ -238,16 +240,21 @@ describe('a market in several currencies', { skip }, () => {
   }
 
   /** Hosts claim when the client has said what it owes exactly, which is a moment after its last job. */
-  async function settled(hosts: readonly Hex[]): Promise<void> {
+  async function settled(hosts: readonly Hex[]): Promise<Record<Symbol, bigint>> {
+    const sums = { ETH: 0n, MUSD: 0n, COIN: 0n }
     for (const node of [broad, narrow]) {
       const { address } = await node.info()
       if (!hosts.includes(address)) continue
       for (let i = 0; i < 100; i++) {
-        await node.money.claim({}, signal)
+        const { others, ...main } = await node.money.claim({}, signal)
+        for (const claimed of [main, ...others])
+          for (const symbol of ['ETH', 'MUSD', 'COIN'] as const)
+            if (claimed.token === tokens[symbol]) sums[symbol] += BigInt(claimed.host)
         const risk = (await node.host?.status())?.atRisk ?? []
         if (risk.every(({ unclaimed }) => unclaimed === '0')) break
         await new Promise((resolve) => setTimeout(resolve, 100))
       }
     }
+    return sums
   }
 })

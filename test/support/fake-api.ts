@@ -416,7 +416,7 @@ function money(): MoneyApi {
     channels: async () => [channel],
     open: async (address, deposit) => ({ ...channel, host: address, deposit: deposit.toString() }),
     close: async (id) => ({ ...channel, channel: id, state: 'closing', closesAt: 1_700_000_900_000 }),
-    claim: async () => ({ tx: TX, gas: '52000', rows: 1, host: '8000', developer: '1000', token: TOKEN }),
+    claim: async () => ({ tx: TX, gas: '52000', rows: 1, host: '8000', developer: '1000', token: TOKEN, others: [] }),
     withdraw: async () => ({ tx: TX, gas: '40000', amount: '8000', to: HOST, token: TOKEN }),
     payout: async (to) => ({ host: CLIENT, payee: to ?? CLIENT, registered: true, tx: to === undefined ? null : TX }),
     earnings: async ({ by }) => ({
