@@ -72,7 +72,7 @@ function textOf(report: EarningsReport, tokens: TokenInfo[]): string {
     ...AMOUNTS.map(([, amountOf]) => shown(amountOf(line), line.token)),
   ]
   const head = ['AS', ...(by === 'token' ? [] : [WORDS[by]]), 'RUN', ...AMOUNTS.map(([name]) => name)]
-  const rows = lines.map((line) => rowOf(line, line.key ?? 'not known'))
+  const rows = lines.map((line) => rowOf(line, line.key ?? '-'))
   const totals = by === 'token' ? [] : totalsOf(lines).map((line) => rowOf(line, 'ALL'))
   const failed = checks.filter(({ ok }) => !ok)
   const wrong = failed.map((c) => [c.role, c.what, ...[c.ledger, c.chain, c.difference].map((a) => shown(a, c.token))])

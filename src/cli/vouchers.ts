@@ -1,5 +1,4 @@
 /** `meca claim --export` and `--import`: vouchers as a file, for the day when the home folder is lost. */
-import { once } from 'node:events'
 import { createReadStream } from 'node:fs'
 import { open, rm } from 'node:fs/promises'
 import { resolve } from 'node:path'
@@ -102,9 +101,7 @@ async function writeNew(path: string, text: string): Promise<void> {
     })
   })
   try {
-    const stream = file.createWriteStream({ autoClose: false, flush: true })
-    stream.end(text)
-    await once(stream, 'finish')
+    await file.writeFile(text)
     await file.sync()
   } catch (error) {
     await rm(path, { force: true })

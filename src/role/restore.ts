@@ -40,7 +40,7 @@ export type Outcome = 'adopted' | 'known' | 'collected' | 'refused'
 export type Judged = { outcome: Outcome; code?: ErrorCode; reason?: string; voucher?: VoucherLine }
 
 /** Times that vouchers of one channel may be restored over its line: each asks the chain, and none is needed twice. */
-const MAX_RESTORES = 1_000
+const MAX_RESTORES = 300
 
 export class Restorer {
   readonly #c: RestoreComponents
@@ -103,8 +103,11 @@ export class Restorer {
   ): Promise<LiveRow[]> {
     const rows: LiveRow[] = []
     for (const { taskId, signature, jobs, hostAmount, developerAmount } of vouchers) {
+      const totals = { jobs, hostAmount, developerAmount }
+      const coming = { terms, channelId, taskId, totals, signature, exact }
+      // What is known costs nothing: neither a look at its signature nor one at the chain.
+      if (!exact && covers(this.#c.book.row(channelId, taskId)?.vouched ?? ZERO, totals)) continue
       this.#countRestore(channelId)
-      const coming = { terms, channelId, taskId, totals: { jobs, hostAmount, developerAmount }, signature, exact }
       requireSigned(this.#c.domain, coming)
       this.#requireDeposit(coming)
       const { row, outcome, reason = '' } = await this.#judge(coming, signal)
