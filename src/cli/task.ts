@@ -5,7 +5,7 @@ import type { Context } from './context.ts'
 import { imageOf, placeOf, readInput } from './input.ts'
 import { textOfOutput } from './output-text.ts'
 import { duration, facts, resources, size } from './render.ts'
-import { initTask, TEMPLATES } from './task-init.ts'
+import { initTask, TEMPLATE_HELP } from './task-init.ts'
 import { addLookUp } from './task-lookup.ts'
 import { addPublish } from './task-publish.ts'
 import { collect, examples, pairsOf } from './usage.ts'
@@ -29,13 +29,14 @@ function addInit(task: Command, act: Act): void {
     .command('init <dir>')
     .description('write a working task to start from')
     .option('--format <format>', 'the container contract it follows', 'meca')
-    .option('--template <name>', TEMPLATES.join(', '), 'node')
+    .option('--template <name>', TEMPLATE_HELP)
     .action(
-      act((context, dir: string, options: { format: string; template: string }) => initTask(context, dir, options)),
+      act((context, dir: string, options: { format: string; template?: string }) => initTask(context, dir, options)),
     )
   examples(init, [
     ['meca task init words', 'a task in JavaScript'],
     ['meca task init words --template python', 'one in Python (Flask)'],
+    ['meca task init nuclei --format cytomine', 'a Cytomine task; also kaapana and borealis'],
   ])
 }
 
