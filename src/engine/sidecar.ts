@@ -54,7 +54,13 @@ export class Sidecar {
     // The sidecar runs as nobody; the parent folder (0700) keeps everybody else on this machine out.
     await chmod(input.folder, 0o777)
     const limit = AbortSignal.any([signal, AbortSignal.timeout(START_TIMEOUT_MS)])
-    const container = await call('create a sidecar', () => input.docker.createContainer(sidecarOptions(input)))
+    const container = await call('create a sidecar', () =>
+      input.docker.createContainer(sidecarOptions(input)).catch((error: unknown) => {
+        // An engine that went away before it answered may have made it all the same.
+        removeLater(input.docker.getContainer(input.name))
+        throw error
+      }),
+    )
     try {
       await call('start a sidecar', (abortSignal) => container.start({ abortSignal }), signal)
       const sidecar = new Sidecar(container, input)

@@ -10,12 +10,13 @@ import type Docker from 'dockerode'
 import { MecaError } from '../core/errors.ts'
 import type { HttpExchange, Plan } from '../core/plan.ts'
 import { failpoint } from '../failpoint.ts'
-import { aborted, call, cancelled, reasonOf, statusOf } from './client.ts'
+import { aborted, call, cancelled, isGone, reasonOf, statusOf } from './client.ts'
 import type { ImageId, StartOptions } from './engine.ts'
 import type { Images } from './images.ts'
 import { RunningContainer } from './instance.ts'
 import { LogBook } from './log-book.ts'
 import { sandboxOptions } from './options.ts'
+import { removeLater } from './remove-later.ts'
 import type { Sidecar } from './sidecar.ts'
 import type { SidecarPool } from './sidecar-pool.ts'
 import { describeEnd, removeContainer } from './watch.ts'
@@ -108,8 +109,9 @@ async function create(
   sidecar: Sidecar,
 ): Promise<Container> {
   const { plan, image, options } = job
+  const name = containerName(options.name)
   const wanted = sandboxOptions({
-    name: containerName(options.name),
+    name,
     imageId: image,
     facts,
     plan,
@@ -119,7 +121,13 @@ async function create(
     runtime: options.runtime,
     gpuIds: options.gpuIds,
   })
-  return call('create a container', () => shop.docker.createContainer(wanted).catch(refusal))
+  return call('create a container', () =>
+    shop.docker.createContainer(wanted).catch((error: unknown) => {
+      // An engine that went away before it answered may have made it all the same.
+      if (isGone(error)) removeLater(shop.docker.getContainer(name))
+      return refusal(error)
+    }),
+  )
 }
 
 /** The name is for people; two nodes on one engine may run jobs of the same id. */

@@ -39,7 +39,7 @@ export async function crashRun(options: CrashOptions): Promise<Verdict & { kills
   }
 }
 
-async function killSome(market: CrashMarket, side: Side, random: () => number): Promise<number> {
+export async function killSome(market: CrashMarket, side: Side, random: () => number): Promise<number> {
   const host = market.hosts[Math.floor(random() * market.hosts.length)]
   const both = side === 'both' ? random() : undefined
   const victims = [
