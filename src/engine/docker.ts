@@ -15,7 +15,6 @@ import type {
   EngineInfo,
   FilesRun,
   ImageId,
-  ImageSays,
   ImageSource,
   Instance,
   PullProgress,
@@ -23,9 +22,7 @@ import type {
   StartOptions,
 } from './engine.ts'
 import { runFiles } from './files-run.ts'
-import { saysOf } from './image-facts.ts'
 import { Images } from './images.ts'
-import { loadImage } from './load.ts'
 import { readImageFile, resolveImage } from './look.ts'
 import { probeEngine, selfTest } from './probe.ts'
 import { DEFAULT_ROOT_BYTES } from './root-budget.ts'
@@ -139,14 +136,6 @@ export class DockerEngine implements Engine {
 
   save(image: ImageId, signal: AbortSignal): Promise<Readable> {
     return this.#images.save(image, signal)
-  }
-
-  load(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<ImageId> {
-    return loadImage(this.#docker, archive, signal)
-  }
-
-  async facts(image: ImageId, signal: AbortSignal): Promise<ImageSays> {
-    return saysOf(await this.#images.facts(image, signal))
   }
 
   file(image: ImageId, path: string, maxBytes: number, signal: AbortSignal): Promise<Uint8Array | undefined> {

@@ -31,10 +31,6 @@ export type Engine = {
   ): Promise<ImageId>
   /** The image as a `docker save` archive. */
   save(image: ImageId, signal: AbortSignal): Promise<Readable>
-  /** An image archive (`docker save` or OCI, perhaps gzipped), without the names in it. Throws `invalid_task`. */
-  load(archive: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<ImageId>
-  /** What an image says of itself, within caps. Throws `not_found`, `invalid_task`. */
-  facts(image: ImageId, signal: AbortSignal): Promise<ImageSays>
   /** One regular file out of an image; undefined where there is none, or a link. Throws `too_large`. */
   file(image: ImageId, path: string, maxBytes: number, signal: AbortSignal): Promise<Uint8Array | undefined>
   /** An image that the engine has, by name or id. */
@@ -48,8 +44,6 @@ export type ImageId = string
 
 /** `reference` is like `127.0.0.1:5000/bafy…@sha256:…`; `imageId` is what the engine must end up with. */
 export type ImageSource = { reference: string; imageId: ImageId }
-
-export type ImageSays = { env: Readonly<Record<string, string>>; labels: Readonly<Record<string, string>> }
 
 export type PullProgress = { layer: string; status: string; doneBytes: number; totalBytes: number }
 

@@ -5,24 +5,14 @@
  */
 import { MecaError } from '../core/errors.ts'
 import { quote } from '../core/units.ts'
-import type { ImageSays } from './engine.ts'
 
 /** The part of an image's configuration that reaches a container. */
-export type ImageFacts = {
-  user: string
-  env: readonly string[]
-  volumes: readonly string[]
-  /** For people: no container gets them. */
-  labels: Readonly<Record<string, string>>
-}
+export type ImageFacts = { user: string; env: readonly string[]; volumes: readonly string[] }
 
 /** Ceilings on what an image may carry: real images have under 50 variables and a handful of volumes. */
 const MAX_ENV_COUNT = 512
 const MAX_ENV_BYTES = 64 * 1024
 const MAX_VOLUMES = 16
-/** Labels are for people; what is beyond is cut, not refused, because it harms nobody. */
-const MAX_LABELS = 256
-const MAX_LABEL_CHARS = 4096
 
 /** Folders whose contents the engine or we provide; an image that mounts over them breaks its own sandbox. */
 const RESERVED = ['/', '/proc', '/sys', '/dev', '/etc', '/tmp']
@@ -31,7 +21,6 @@ type RawConfig = {
   User?: string | null
   Env?: readonly string[] | null
   Volumes?: Readonly<Record<string, unknown>> | null
-  Labels?: Readonly<Record<string, string>> | null
 }
 
 /** Throws `invalid_task` with the number that was over its cap. */
@@ -45,23 +34,7 @@ export function imageFacts(config: RawConfig | null | undefined): ImageFacts {
     )
   }
   if (volumes.length > MAX_VOLUMES) throw refuse(`declares ${volumes.length} volumes; at most ${MAX_VOLUMES} are taken`)
-  return { user: config?.User ?? '', env, volumes, labels: shortened(config?.Labels ?? {}) }
-}
-
-function shortened(labels: Readonly<Record<string, string>>): Record<string, string> {
-  const rows = Object.entries(labels).slice(0, MAX_LABELS)
-  return Object.fromEntries(
-    rows.map(([key, value]) => [key.slice(0, MAX_LABEL_CHARS), value.slice(0, MAX_LABEL_CHARS)]),
-  )
-}
-
-/** A variable without `=` is set to nothing. */
-export function saysOf({ env, labels }: ImageFacts): ImageSays {
-  const pairs = env.map((line) => {
-    const [name = '', ...value] = line.split('=')
-    return [name, value.join('=')]
-  })
-  return { env: Object.fromEntries(pairs) as Record<string, string>, labels }
+  return { user: config?.User ?? '', env, volumes }
 }
 
 function cleanPath(path: string): string {

@@ -17,7 +17,7 @@ function input(changes: Partial<SandboxInput> = {}): SandboxInput {
   return {
     name: 'job-1',
     imageId: 'sha256:abc',
-    facts: { user: '', env: [], volumes: [], labels: {} },
+    facts: { user: '', env: [], volumes: [] },
     plan: mecaPlan({ env: { A: '1' } }),
     sidecarId: 'side',
     labels: { 'meca.owner': 'o' },
@@ -118,7 +118,7 @@ const USERS: readonly [plan: Plan['user'], image: string, user: string, tmpfs: R
 for (const [plan, image, user, tmpfs] of USERS) {
   test(`user ${plan} of an image with ${image || 'no user'} is ${user || "the image's"} and owns /tmp`, () => {
     const options = sandboxOptions(
-      input({ plan: mecaPlan({ user: plan }), facts: { user: image, env: [], volumes: [], labels: {} } }),
+      input({ plan: mecaPlan({ user: plan }), facts: { user: image, env: [], volumes: [] } }),
     )
     assert.equal(options.User, user)
     assert.match(options.HostConfig?.Tmpfs?.['/tmp'] ?? '', tmpfs)
@@ -126,7 +126,7 @@ for (const [plan, image, user, tmpfs] of USERS) {
 }
 
 test('every volume of the image becomes sized scratch space', () => {
-  const tmpfs = host({ facts: { user: '', env: [], volumes: ['/data', '/var/lib/db'], labels: {} } }).Tmpfs ?? {}
+  const tmpfs = host({ facts: { user: '', env: [], volumes: ['/data', '/var/lib/db'] } }).Tmpfs ?? {}
   assert.deepEqual(Object.keys(tmpfs), ['/tmp', '/data', '/var/lib/db'])
   for (const text of Object.values(tmpfs)) assert.match(text, /nosuid,nodev,size=4194304/)
 })
@@ -179,8 +179,8 @@ test('an image may say its user, environment and volumes, and nothing else is re
     ExposedPorts: { '1/tcp': {} },
     StopSignal: 'SIGSTOP',
   }
-  assert.deepEqual(imageFacts(config), { user: 'app', env: ['A=1'], volumes: ['/data'], labels: {} })
-  assert.deepEqual(imageFacts(null), { user: '', env: [], volumes: [], labels: {} })
+  assert.deepEqual(imageFacts(config), { user: 'app', env: ['A=1'], volumes: ['/data'] })
+  assert.deepEqual(imageFacts(null), { user: '', env: [], volumes: [] })
 })
 
 test('an image with too much environment, too many or impossible volumes is refused', () => {

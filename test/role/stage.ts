@@ -144,8 +144,6 @@ export class FakeEngine {
       sweep: () => Promise.resolve(0),
       build: nothing,
       save: nothing,
-      load: nothing,
-      facts: nothing,
       file: nothing,
       resolve: nothing,
       remove: nothing,
