@@ -21,6 +21,7 @@ import type { Totals } from '../core/ledger.ts'
 import type { ClientJob } from '../core/records.ts'
 import { recover } from '../core/signature.ts'
 import { voucherDigest } from '../core/typed.ts'
+import { NATIVE } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
 import type { HostMessage } from '../core/wire.ts'
 import type { LiveRow } from './book.ts'
@@ -171,12 +172,18 @@ export class ClientRows {
 
   /** The contract would pay in proportion where vouchers exceed the deposit; an honest client never signs that. */
   #requireDeposit(before: LiveRow, vouched: Totals): void {
-    const deposit = this.#c.book.channels.get(this.#channelId)?.deposit ?? 0n
+    const channel = this.#c.book.channels.get(this.#channelId)
+    const deposit = channel?.deposit ?? 0n
     const after = this.#c.book.vouchedOn(this.#channelId) - sum(before.vouched) + sum(vouched)
     if (after > deposit) {
-      throw new MecaError('insufficient_funds', `The channel holds ${deposit}, the vouchers would reach ${after}`, {
-        cure: 'try again: the channel is topped up first',
-      })
+      const show = (amount: bigint) => this.#c.currencies.show(amount, channel?.terms.token ?? NATIVE)
+      throw new MecaError(
+        'insufficient_funds',
+        `The channel holds ${show(deposit)}, the vouchers would reach ${show(after)}`,
+        {
+          cure: 'try again: the channel is topped up first',
+        },
+      )
     }
   }
 

@@ -180,9 +180,13 @@ export class Host {
       failpoint('host.release-written')
       const unpaid = await this.#c.collect(channelId)
       if (unpaid > 0n)
-        throw new MecaError('payment', `${unpaid} was billed and no voucher says so exactly`, {
-          cure: 'send vouchers over what was billed, then ask again',
-        })
+        throw new MecaError(
+          'payment',
+          `${this.#c.currencies.show(unpaid, channel.terms.token)} was billed and no voucher says so exactly`,
+          {
+            cure: 'send vouchers over what was billed, then ask again',
+          },
+        )
       const { claimed } = await this.#c.channelState(channelId, channel.terms.token, this.#c.signal)
       session.send(FRAME.released, { channelId, claimed, signature: this.#c.releaseSignature(channelId, claimed) })
     } catch (error) {

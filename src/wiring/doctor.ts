@@ -8,7 +8,6 @@ import { balanceOf } from './base.ts'
 import type { Base } from './base.ts'
 import { tellPending } from '../role/risk.ts'
 import type { HostSide } from './host-side.ts'
-import type { Hex } from '../core/units.ts'
 
 type Finding = DoctorReport['findings'][number]
 
@@ -47,14 +46,8 @@ function moneyFindings(base: Base, host: HostSide | undefined): Finding[] {
   if (alarms.length > 0 || host === undefined) return alarms
   const { book, settler } = host
   const live = [...book.channels.values()].filter(({ channelId }) => settler.pendingOn(channelId) > 0n)
-  const unclaimed = tellPending(book, live, (amount, token) => tellAmount(base, amount, token))
+  const unclaimed = tellPending(book, live, (amount, token) => base.currencies.show(amount, token))
   return [{ what: 'money', ok: true, level: 'ok', detail: `${unclaimed} is unclaimed, nothing of it in danger` }]
-}
-
-/** An amount with its symbol; of a token that this market does not name, in its smallest unit. */
-export function tellAmount({ tokens }: Pick<Base, 'tokens'>, amount: bigint, token: Hex): string {
-  const info = tokens.find(({ address }) => address === token)
-  return info === undefined ? `${amount} of ${token}` : `${formatDecimal(amount, info.decimals)} ${info.symbol}`
 }
 
 /** All of them at once; one that throws is a finding with its cure. */

@@ -39,7 +39,6 @@ import type { Base, Closer } from './base.ts'
 import { exporter, makeRestorer, openCopies } from './copies-side.ts'
 import { Deposits, lookout } from './deposits.ts'
 import { register } from './register.ts'
-import { tellAmount } from './doctor.ts'
 
 export type HostSide = {
   host: Host
@@ -330,7 +329,7 @@ function makeSettler(base: Base, book: Book, deposits: Deposits): Settler {
     claimEveryMs: config.host.claimEveryMs,
     watchEveryMs: Math.max(1_000, 4 * config.chain.pollMs),
     alarms: base.alarms,
-    tell: (amount, token) => tellAmount(base, amount, token),
+    tell: (amount, token) => base.currencies.show(amount, token),
     log: base.log.child({ room: 'settle' }),
     signal: base.signal,
     wallNow: () => Date.now(),
