@@ -38,6 +38,7 @@ const COMMANDS = {
   'crash:disk': crashCommand('disk-market'),
   'crash:engine': crashCommand('engine'),
   'crash:rot': crashCommand('rot-market'),
+  'chaos:chain': { docker: 'no', run: (c, args) => script(c, 'test/chaos/run.ts', args) },
   mutants: { docker: 'wanted', run: (c, args) => script(c, 'scripts/mutants.ts', args) },
   format: {
     docker: 'no',

@@ -42,6 +42,9 @@ export const MAX_WAIT_MS = 15 * 60_000
  */
 export const UNSEEN_MS = 15_000
 
+/** Looks at the chain until an endpoint that lags behind what we have seen has caught up, or the chain has gone back. */
+export const LAG_POLLS = 10
+
 /**
  * How long numbers before a transaction's own may be missing on chain before it is called off: an endpoint named a number
  * too high, or the chain went back. Longer than endpoints lag each other, far shorter than anybody's patience.

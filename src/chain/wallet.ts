@@ -16,7 +16,7 @@ import { failpoint } from '../failpoint.ts'
 import type { Chain, TxReceipt } from './chain.ts'
 import { nextFees, startFees } from './fees.ts'
 import type { Fees } from './fees.ts'
-import { BUMP_AFTER_MS, GAP_MS, MAX_BUMPS, MAX_FEE_PER_GAS, MAX_WAIT_MS, UNSEEN_MS } from './limits.ts'
+import { BUMP_AFTER_MS, GAP_MS, LAG_POLLS, MAX_BUMPS, MAX_FEE_PER_GAS, MAX_WAIT_MS, UNSEEN_MS } from './limits.ts'
 import { standingOf } from './standing.ts'
 
 /** A transaction that was decided on. `raw` and `hashes` grow with every fee rise; they all share the nonce. */
@@ -121,10 +121,11 @@ export class Wallet {
    */
   async #nextNonce(signal: AbortSignal): Promise<number> {
     const startedAt = performance.now()
+    const lagMs = Math.min(this.#options.unseenMs, LAG_POLLS * this.chain.pollMs)
     for (;;) {
       const used = await this.chain.transactionCount(this.address, 'latest', signal)
       // Endpoints behind one address lag each other; but a chain that went back stays back.
-      if (used >= this.#next || performance.now() - startedAt > this.#options.unseenMs) return used
+      if (used >= this.#next || performance.now() - startedAt > lagMs) return used
       await this.chain.pause(signal)
     }
   }

@@ -157,9 +157,20 @@ export class Client {
     const old = this.#sessions.get(channel.channelId)
     if (old !== undefined) return old
     const { host } = channel.terms
+    this.#letGo(host)
     const session = new ClientSession(this.#c, channel, () => this.#addressOf(host))
     this.#sessions.set(channel.channelId, session)
     return session
+  }
+
+  /** A host takes few streams of one client, so the lines over channels that have come to their end make room. */
+  #letGo(host: Hex): void {
+    for (const [channelId, session] of this.#sessions) {
+      const channel = this.#c.book.channels.get(channelId)
+      if (channel?.state !== 'closed' || channel.terms.host !== host || !session.idle) continue
+      this.#sessions.delete(channelId)
+      session.close().catch((error: unknown) => this.#c.log.debug({ err: error, channelId }, 'closing an old line'))
+    }
   }
 
   #addressOf(host: Hex): HostAddress {

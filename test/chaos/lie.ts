@@ -5,7 +5,6 @@
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import type { TestContext } from 'node:test'
 import pino from 'pino'
 import { Chain, connect } from '../../src/chain/chain.ts'
 import { Channels } from '../../src/chain/channels.ts'
@@ -31,6 +30,7 @@ import { Deposits, lookout } from '../../src/wiring/deposits.ts'
 import { memoryIntents } from '../chain/market.ts'
 import type { Market } from '../chain/market.ts'
 import { openBook, word } from '../role/home.ts'
+import type { Ending } from '../role/home.ts'
 import type { Named } from './behaviours.ts'
 import { startProxy } from './proxy.ts'
 
@@ -62,7 +62,7 @@ export async function publishTask(market: Market): Promise<Task> {
   return task
 }
 
-export async function underLie(t: TestContext, market: Market, task: Task, lie: Named): Promise<Outcome> {
+export async function underLie(t: Ending, market: Market, task: Task, lie: Named): Promise<Outcome> {
   const proxy = await startProxy(market.url)
   t.after(() => proxy.close())
   const ending = new AbortController()
@@ -101,7 +101,7 @@ export async function underLie(t: TestContext, market: Market, task: Task, lie: 
 type HostSide = Awaited<ReturnType<typeof openHostSide>>
 type ClientSide = Awaited<ReturnType<typeof openClientSide>>
 
-async function openHostSide(t: TestContext, market: Market, url: string, witnessed: boolean, signal: AbortSignal) {
+async function openHostSide(t: Ending, market: Market, url: string, witnessed: boolean, signal: AbortSignal) {
   const { book } = await openBook(t, 'host')
   const { chain, channels, wallet, address } = await funded(market, url, signal)
   const log = pino({ level: 'silent' })
@@ -133,7 +133,7 @@ async function openHostSide(t: TestContext, market: Market, url: string, witness
   return { book, chain, channels, wallet, address, alarms, deposits, look, settler }
 }
 
-async function openClientSide(t: TestContext, market: Market, url: string, signal: AbortSignal) {
+async function openClientSide(t: Ending, market: Market, url: string, signal: AbortSignal) {
   const { book, store, tables, blobs } = await openBook(t, 'client')
   const side = await funded(market, url, signal)
   const { chain, channels, wallet, signer, address } = side

@@ -2,7 +2,6 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { TestContext } from 'node:test'
 import type { ChannelRecord } from '../../src/core/records.ts'
 import { toHex } from '../../src/core/typed.ts'
 import type { Hex } from '../../src/core/units.ts'
@@ -12,7 +11,10 @@ import { openHome } from '../../src/store/home.ts'
 import { Store } from '../../src/store/store.ts'
 import { openTables } from '../../src/wiring/tables.ts'
 
-export async function openStore(t: TestContext) {
+/** What ends with a test, or with something else that has an end. */
+export type Ending = { after(end: () => unknown): void }
+
+export async function openStore(t: Ending) {
   const folder = await mkdtemp(join(tmpdir(), 'meca-role-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
   const home = await openHome(folder, { ballastBytes: 0, floorBytes: 0 })
@@ -22,7 +24,7 @@ export async function openStore(t: TestContext) {
   return { store, tables: openTables(store), blobs: await Blobs.open(home, 2 ** 24) }
 }
 
-export async function openBook(t: TestContext, side: ChannelRecord['side']) {
+export async function openBook(t: Ending, side: ChannelRecord['side']) {
   const { store, tables, blobs } = await openStore(t)
   return { store, tables, blobs, book: await Book.open(store, tables, side) }
 }

@@ -1,0 +1,285 @@
+/**
+ * A market whose chain goes back: a host, a client and a developer as real nodes over one chain, with an engine that is
+ * a function. A play takes a channel from its opening to the last withdrawal; after one of its steps the chain forgets
+ * its newest blocks. The nodes then go on as their owners would, with the same commands, until everything is at its end.
+ */
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { MecaError } from '../../src/core/errors.ts'
+import { sum } from '../../src/core/ledger.ts'
+import type { ChannelRecord } from '../../src/core/records.ts'
+import { makeSigner } from '../../src/core/signature.ts'
+import { NATIVE } from '../../src/core/units.ts'
+import type { Hex } from '../../src/core/units.ts'
+import type { MoneyApi } from '../../src/role/api.ts'
+import { claimedOn } from '../../src/role/risk.ts'
+import type { Base } from '../../src/wiring/base.ts'
+import { openClient } from '../../src/wiring/client-side.ts'
+import type { ClientSide } from '../../src/wiring/client-side.ts'
+import { hostApi } from '../../src/wiring/host-api.ts'
+import { openHost } from '../../src/wiring/host-side.ts'
+import type { HostSide } from '../../src/wiring/host-side.ts'
+import { moneyApi } from '../../src/wiring/money-side.ts'
+import { eventually, FakeEngine, FEE, openStage } from '../role/stage.ts'
+import type { Published, Stage } from '../role/stage.ts'
+
+export const STEPS = [
+  'publish',
+  'open',
+  'top-up',
+  'claim',
+  'release',
+  'start of a close',
+  'claim on a closing channel',
+  'end of a close',
+  'withdrawal of the host',
+  'withdrawal of the developer',
+] as const
+export type Step = (typeof STEPS)[number]
+
+/** `blanks` empty blocks lie over the step's own when the chain goes back by `depth`, which is more of them. */
+export type Reorg = { step: Step; depth: number; blanks: number; comesBack: boolean }
+
+const CLOSE_SECONDS = 900
+export const MAX_DEPTH = 12
+/** Blocks between the plays, so that none undoes what was before it. */
+const BEDROCK = MAX_DEPTH + 2
+/** anvil forgets the state under old blocks, and a chain that goes back there is empty: a new one after so many plays. */
+export const MAX_PLAYS = 12
+const DEVELOPER = 8
+/** After so many goes at one step it will not come right. */
+const TRIES = 25
+
+type Node = { base: Base; money: MoneyApi }
+export type Play = {
+  stage: Stage
+  host: Node & { side: HostSide }
+  client: Node & { side: ClientSide }
+  developer: Node
+  /** Where the earnings go: nobody pays gas from there, so what is there is what was paid. */
+  purses: { host: Hex; developer: Hex }
+  /** What was billed on all channels so far. */
+  billed: { host: bigint; developer: bigint }
+  plays: number
+}
+
+export async function openPlay(hostFlags: Record<string, unknown> = {}): Promise<Play> {
+  const stage = await openStage()
+  const purses = { host: makeSigner(randomBytes(32)).address, developer: makeSigner(randomBytes(32)).address }
+  const flags = { 'chain.pollMs': 50, 'client.depositJobs': 1 }
+  const quiet = { 'host.payout': purses.host, 'host.claimThreshold': '1000ETH', 'host.offerTtlMs': 300_000 }
+  const host = await stage.open('host', 3, { ...flags, ...quiet, ...hostFlags })
+  const side = await openHost(host.base, new FakeEngine().engine, host.closer, (error) => assert.fail(String(error)))
+  const client = await stage.open('client', 4, flags)
+  const clientSide = await openClient(client.base, client.closer)
+  const developer = await stage.open('developer', DEVELOPER, flags)
+  const developerSide = await openClient(developer.base, developer.closer)
+  await stage.market.rpc('anvil_mine', `0x${BEDROCK.toString(16)}`)
+  return {
+    stage,
+    host: { base: host.base, side, money: moneyApi(host.base, clientSide, side) },
+    client: { base: client.base, side: clientSide, money: moneyApi(client.base, clientSide, undefined) },
+    developer: { base: developer.base, money: moneyApi(developer.base, developerSide, undefined) },
+    purses,
+    billed: { host: 0n, developer: 0n },
+    plays: 0,
+  }
+}
+
+type Go = { step: Step; act(): Promise<unknown>; isDone(): Promise<boolean> }
+
+/** Throws where something does not come right, or a sum is not what it has to be. */
+export async function playOnce(play: Play, reorg: Reorg): Promise<void> {
+  const { side } = play.host
+  play.client.base.market.validate(side.advertiser.current ?? assert.fail(), { via: play.host.base.peer.peerId })
+  // So that no reorganisation reaches the play before.
+  await play.stage.market.rpc('anvil_mine', `0x${BEDROCK.toString(16)}`)
+  const name = `echo-${++play.plays}`
+  const scene = new Scene(play, { ...(await play.stage.publish(name, [play.host.base, play.client.base])), name })
+  const goes = scene.goes(reorg.step)
+  let struck = false
+  for (let i = 0; i < goes.length; i++) {
+    const { step, act, isDone } = goes[i] ?? assert.fail()
+    await until(step, async () => {
+      if ((struck || step !== reorg.step) && (await isDone())) return true
+      await act()
+      if (step !== reorg.step || struck) return isDone()
+      struck = true
+      await goBack(play, reorg)
+      // A deep one undid steps before it too.
+      i = -1
+      return true
+    })
+  }
+  assert.ok(struck, `the step ${reorg.step} was not reached`)
+  await scene.addsUp()
+}
+
+class Scene {
+  readonly #play: Play
+  readonly #task: Published & { name: string }
+  readonly #known: ReadonlySet<Hex>
+
+  constructor(play: Play, task: Published & { name: string }) {
+    this.#play = play
+    this.#task = task
+    this.#known = new Set(play.client.side.book.channels.keys())
+  }
+
+  goes(struck: Step): Go[] {
+    const { host, client, developer, stage } = this.#play
+    const { market } = stage
+    const { signal } = market
+    const state = async () => (await this.#state()).state
+    const isClaimed = async () => (await this.#owed()) === 0n && this.#vouchersAreExact()
+    const claim = () => host.money.claim({}, signal)
+    const ending: Go[] =
+      struck === 'release'
+        ? [{ step: 'release', act: () => this.#close(), isDone: async () => (await state()) === 'finished' }]
+        : [
+            {
+              step: 'start of a close',
+              act: () => client.base.channels.startClose(client.base.wallet, this.#channel().terms, signal),
+              isDone: async () => ['closing', 'finished'].includes(await state()),
+            },
+            { step: 'claim on a closing channel', act: claim, isDone: isClaimed },
+            {
+              step: 'end of a close',
+              // The host's own timer is far faster than any close.
+              act: () => claim().then(() => this.#close()),
+              isDone: async () => (await state()) === 'finished',
+            },
+          ]
+    return [
+      { step: 'publish', act: () => this.#publish(), isDone: () => this.#isPublished() },
+      { step: 'open', act: () => this.#job(), isDone: () => this.#isBacked(1) },
+      { step: 'top-up', act: () => this.#job(), isDone: () => this.#isBacked(2) },
+      // Else there would be nothing left to claim when the channel closes.
+      ...(struck === 'claim on a closing channel' ? [] : [{ step: 'claim', act: claim, isDone: isClaimed } as const]),
+      ...ending,
+      {
+        step: 'withdrawal of the host',
+        act: () => host.money.withdraw({ token: NATIVE }, signal),
+        isDone: async () => (await market.channels.credit(NATIVE, host.base.signer.address, signal)) === 0n,
+      },
+      {
+        step: 'withdrawal of the developer',
+        act: () => developer.money.withdraw({ token: NATIVE }, signal),
+        isDone: async () => (await market.channels.taskCredit(NATIVE, this.#task.taskId, signal)) === 0n,
+      },
+    ]
+  }
+
+  /** To the wei: book against book, book against chain, what was billed against what is in the purses. */
+  async addsUp(): Promise<void> {
+    const { host, client, billed, purses, stage } = this.#play
+    const { chain, deployment, signal } = stage.market
+    const { channelId } = this.#channel()
+    const row = host.side.book.row(channelId, this.#task.taskId) ?? assert.fail('the host has no row')
+    assert.deepEqual(client.side.book.row(channelId, this.#task.taskId)?.billed, row.billed)
+    const { claimed } = await this.#state()
+    assert.deepEqual([claimed, claimedOn(host.side.book, channelId)], [sum(row.billed), sum(row.billed)])
+    billed.host += row.billed.hostAmount
+    billed.developer += row.billed.developerAmount
+    const [paidHost, paidDeveloper] = [purses.host, purses.developer].map((purse) => chain.balance(purse, signal))
+    assert.equal(await paidHost, billed.host, 'the host was paid what it billed, once')
+    assert.equal(await paidDeveloper, billed.developer, 'the developer was paid what was billed, once')
+    assert.equal(await chain.balance(deployment.contracts.channels, signal), 0n, 'nothing is left in the contract')
+    const { earned, atRisk } = await hostApi(host.base, host.side).status()
+    assert.equal(earned.find(({ token }) => token === NATIVE)?.withdrawn, billed.host.toString())
+    assert.equal(atRisk.find(({ token }) => token === NATIVE)?.lost, '0')
+  }
+
+  /** The newest channel of this play: after a refusal a client may open another. */
+  #channel(): ChannelRecord {
+    const mine = [...this.#play.client.side.book.channels.values()].filter((c) => !this.#known.has(c.channelId))
+    return mine.at(-1) ?? assert.fail('no channel was opened')
+  }
+
+  #state() {
+    const { channels, signal } = this.#play.stage.market
+    return channels.state(this.#channel().channelId, signal)
+  }
+
+  async #isPublished(): Promise<boolean> {
+    const { tasks, signal } = this.#play.stage.market
+    return (await tasks.get(this.#task.taskId, signal))?.payee === this.#play.purses.developer
+  }
+
+  async #publish(): Promise<void> {
+    const { stage, purses } = this.#play
+    const { tasks, signal, wallet } = stage.market
+    const entry = await tasks.get(this.#task.taskId, signal)
+    if (entry === undefined) {
+      const entry = { fee: FEE, token: NATIVE, payee: purses.developer, name: this.#task.name, version: '1.0.0' }
+      await tasks.publish(wallet(DEVELOPER), { ...entry, taskId: this.#task.taskId }, signal)
+    }
+    await tasks.setPayee(wallet(DEVELOPER), this.#task.taskId, purses.developer, signal)
+  }
+
+  /** Paid for by a deposit that is there, as far as anything was promised. */
+  async #isBacked(jobs: number): Promise<boolean> {
+    const { book } = this.#play.host.side
+    if ([...this.#play.client.side.book.channels.keys()].every((id) => this.#known.has(id))) return false
+    const { channelId } = this.#channel()
+    const done = book.row(channelId, this.#task.taskId)?.billed.jobs ?? 0
+    return done >= jobs && (await this.#state()).deposit >= book.vouchedOn(channelId)
+  }
+
+  async #job(): Promise<void> {
+    const { client, stage } = this.#play
+    const result = await client.side.api.run(this.#task.cid, Buffer.from('x'), {}, () => undefined, stage.market.signal)
+    assert.equal(result.status, 'answered')
+    await eventually('the exact voucher', () => this.#vouchersAreExact())
+  }
+
+  #vouchersAreExact(): boolean {
+    const row = this.#play.host.side.book.row(this.#channel().channelId, this.#task.taskId)
+    return row?.exact !== undefined && sum(row.exact.totals) === sum(row.billed)
+  }
+
+  /** By the chain itself, not by the host's book. */
+  async #owed(): Promise<bigint> {
+    const { stage, host } = this.#play
+    const { channelId } = this.#channel()
+    const lane = await stage.market.channels.lane(channelId, this.#task.taskId, stage.market.signal)
+    const billed = host.side.book.row(channelId, this.#task.taskId)?.billed
+    return billed === undefined ? 0n : sum(billed) - sum(lane)
+  }
+
+  async #close(): Promise<void> {
+    const { client, stage } = this.#play
+    const { channelId } = this.#channel()
+    if ((await this.#state()).state === 'closing') await stage.market.later(CLOSE_SECONDS + 1)
+    await client.money.close(channelId, stage.market.signal)
+  }
+}
+
+/** The chain forgets its newest blocks; their transactions are lost, or come back as they do where others kept them. */
+async function goBack({ stage }: Play, { depth, blanks, comesBack }: Reorg): Promise<void> {
+  const { rpc, chain, signal } = stage.market
+  if (blanks > 0) await rpc('anvil_mine', `0x${blanks.toString(16)}`)
+  const { number } = await chain.block(signal)
+  const raws: unknown[] = []
+  for (let height = number - depth + 1; comesBack && height <= number; height++) {
+    const block = (await rpc('eth_getBlockByNumber', `0x${height.toString(16)}`, false)) as { transactions: Hex[] }
+    for (const hash of block.transactions) raws.push(await rpc('eth_getRawTransactionByHash', hash))
+  }
+  await rpc('anvil_reorg', depth, [])
+  for (const raw of raws) await rpc('eth_sendRawTransaction', raw)
+}
+
+/** What fails in our own words may come right at the next go; an assertion does not. */
+async function until(what: string, attempt: () => Promise<boolean>): Promise<void> {
+  let last: unknown
+  for (let i = 0; i < TRIES; i++) {
+    try {
+      if (await attempt()) return
+    } catch (error) {
+      if (!(error instanceof MecaError) || error.code === 'internal') throw error
+      last = error
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  throw new Error(`it did not come right: ${what}`, { cause: last })
+}

@@ -1,0 +1,1 @@
+export const TROUBLES: { name: string; run(t: { after(end: () => unknown): void }): Promise<void> }[] = []
