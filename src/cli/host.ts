@@ -1,7 +1,6 @@
 /** `meca host`: renting out this machine. All but `start` speak to the running host. */
 import type { Command } from 'commander'
 import { printable } from '../core/text.ts'
-import { parseBytes } from '../core/units.ts'
 import type { AtRisk, HostStatus, TokenInfo } from '../role/api.ts'
 import { money } from './amounts.ts'
 import { tokensOf } from './context.ts'
@@ -9,8 +8,9 @@ import type { Context } from './context.ts'
 import { addDaemon } from './daemon.ts'
 import { addEarningsFlags, showEarnings } from './earnings.ts'
 import { addPayout } from './payout.ts'
+import { addPrice } from './price.ts'
 import { duration, facts, resources, table } from './render.ts'
-import { examples, wholeOf } from './usage.ts'
+import { examples } from './usage.ts'
 import type { Act } from './usage.ts'
 
 export function addHost(host: Command, act: Act): void {
@@ -116,31 +116,4 @@ function addDrain(host: Command, act: Act): void {
     ['meca host drain', 'before you stop or update the host'],
     ['meca host drain --off', 'open again'],
   ])
-}
-
-type PriceFlags = { cpus: string; memory: string; gpus: string; seconds: string }
-
-function addPrice(host: Command, act: Act): void {
-  const price = host
-    .command('price')
-    .description('what a job of these resources would cost here')
-    .option('--cpus <n>', 'cores, like 0.5', '1')
-    .option('--memory <size>', 'like 512M', '512M')
-    .option('--gpus <n>', 'whole ones', '0')
-    .option('--seconds <n>', 'how long it may run', '60')
-    .action(act(showPrice))
-  examples(price, [['meca host price --cpus 2 --memory 4G --seconds 600', 'ten minutes of two cores']])
-}
-
-function showPrice(context: Context, flags: PriceFlags): Promise<void> {
-  const asked = {
-    cpuMillis: wholeOf(String(Math.round(Number(flags.cpus) * 1000)), '--cpus (in thousandths)'),
-    memoryBytes: parseBytes(flags.memory, '--memory'),
-    gpus: wholeOf(flags.gpus, '--gpus', 1024),
-  }
-  return context.withHost(async (host, api) => {
-    const prices = await host.price(asked, wholeOf(flags.seconds, '--seconds'))
-    const tokens = await tokensOf(api)
-    context.output.result({ json: prices, text: prices.map((p) => money(p.hostAmount, p.token, tokens)).join('\n') })
-  })
 }

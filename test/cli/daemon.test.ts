@@ -50,7 +50,7 @@ test('a daemon says where it is, commands find it, and nothing is left of it', a
 const hostCommands: [string[], RegExp][] = [
   [['status'], /^host +0x1+, open/],
   [['why'], /^requests +4, 3 accepted[^]*2 CPUs asked, 1 there/],
-  [['earnings'], /^JOBS +HOST PART/],
+  [['earnings'], /^AS +RUN +HOST PART/],
   [['drain'], /^host +0x1+, draining/],
   [['drain', '--off'], /^host +0x1+, open/],
   [['price', '--cpus', '0.5', '--memory', '1G'], /^0\.000000000000009 ETH\n$/],

@@ -172,3 +172,23 @@ test('a payout address that is none is refused before anything is asked', async 
   assert.equal((await bench.run(['host', 'start', '--payout', 'me'])).exit, 2)
   assert.deepEqual(bench.calls, [])
 })
+
+test('the price of a job is told by the settings where no host runs, and refused where there is no tariff', async (t) => {
+  const bench = makeBench(t)
+  const tariff = {
+    token: `0x${'00'.repeat(20)}`,
+    perJob: '5',
+    perCpuSecond: '10',
+    perGibSecond: '0',
+    perGpuSecond: '7',
+  }
+  const more = { env: { MECA_HOST_TARIFFS: JSON.stringify([tariff]) } }
+  const { exit, json, stderr } = await bench.run(['host', 'price', '--cpus', '2', '--gpus', '1', '--json'], more)
+  assert.equal(exit, 0, stderr)
+  assert.deepEqual(json(), [{ hostAmount: String(5 + 60 * (2 * 10 + 7)), token: tariff.token }])
+  assert.match((await bench.run(['host', 'price'], more)).text, /^0\.000000000000000605 ETH\n$/)
+  assert.equal((await bench.run(['host', 'price', '--cpus', 'many'], more)).exit, 2)
+  const none = await bench.run(['host', 'price'])
+  assert.equal(none.exit, 2)
+  assert.match(none.stderr, /host\.tariffs is empty/)
+})
