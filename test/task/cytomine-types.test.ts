@@ -281,6 +281,14 @@ test('a large circle is checked, and shapes made to be slow are not slow', () =>
   valueFault(GEOMETRY, polygon(Array.from({ length: 20_000 }, (_, i) => [i % 2 === 0 ? 0 : 1e6, i]).concat([[0, 0]])))
   valueFault(GEOMETRY, multi(...Array.from({ length: 15_000 }, (_, i) => [square(i * 2, 0, 1)])))
   valueFault(GEOMETRY, polygon(square(-1, -1, 1e6), ...Array.from({ length: 15_000 }, (_, i) => square(i * 2, 0, 1))))
+  const hole = points(12_000, () => 100).map(([x = 0, y = 0]) => [x / 2, y / 2])
+  valueFault(
+    GEOMETRY,
+    polygon(
+      points(12_000, () => 100),
+      hole,
+    ),
+  )
   const tookMs = performance.now() - began
   assert.ok(tookMs < 4000, `took ${tookMs} ms`)
 })

@@ -6,8 +6,8 @@
 import { MecaError } from '../../core/errors.ts'
 import { MAX_VALUE_CHARS } from '../../core/bundle.ts'
 import { readJson } from '../safe-text.ts'
+import type { Point } from './plane.ts'
 import { pointsFault, polygonsFault } from './topology.ts'
-import type { Point } from './topology.ts'
 
 type Json = Readonly<Record<string, unknown>>
 /** How deep the coordinates of a kind nest, and what its innermost lists are. */
