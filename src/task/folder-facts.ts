@@ -17,7 +17,7 @@ export type Notes = {
   warn(path: Path, what: string, cure: string): void
 }
 
-export function notesOn(file: string, read: ReadText): Notes {
+function notesOn(file: string, read: ReadText): Notes {
   const findings: Finding[] = []
   const note = (level: Finding['level']) => (path: Path, what: string, cure: string) => {
     const field = path.length === 0 ? '' : `${path.join('.')} `
@@ -26,7 +26,7 @@ export function notesOn(file: string, read: ReadText): Notes {
   return { findings, error: note('error'), warn: note('warning') }
 }
 
-export type Descriptor = { read: ReadText; notes: Notes }
+type Descriptor = { read: ReadText; notes: Notes }
 
 /** The text, or why it cannot be read, one finding for each fault. */
 export function openDescriptor(

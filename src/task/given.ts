@@ -6,7 +6,7 @@ import { quote } from '../core/units.ts'
 import type { Given } from './format.ts'
 import { MIN_CPU_MILLIS, MIN_MEMORY_BYTES } from './quantities.ts'
 
-export type GivenKind = 'value' | 'file' | 'folder' | 'list' | 'link' | undefined
+type GivenKind = 'value' | 'file' | 'folder' | 'list' | 'link' | undefined
 
 /** How this input was given; a link is what it turned out to be, where its files are known already. */
 export function kindOf(name: string, { job, files }: Given): GivenKind {

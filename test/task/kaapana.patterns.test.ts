@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { MecaError } from '../../src/core/errors.ts'
+import { Budget } from '../../src/task/kaapana/budget.ts'
 import { globOf } from '../../src/task/kaapana/glob.ts'
-import { patternOf } from '../../src/task/kaapana/pattern.ts'
+import { checkPattern, patternOf } from '../../src/task/kaapana/pattern.ts'
 
 test('patterns match whole texts, as Python does', () => {
   const cases: [pattern: string, yes: string[], no: string[]][] = [
@@ -32,7 +33,7 @@ test('patterns match whole texts, as Python does', () => {
 })
 
 function bound(source: string): { matches(text: string): boolean } {
-  const pattern = patternOf(source)
+  const pattern = patternOf(source, new Budget())
   return { matches: (text) => pattern.matches(text) }
 }
 
@@ -62,7 +63,7 @@ test('what is beyond the subset is refused and not guessed', () => {
     'a'.repeat(501),
     '(((a{999}){999}){999}){999}',
   ]) {
-    assert.throws(() => patternOf(pattern), isInvalid, pattern)
+    assert.throws(() => patternOf(pattern, new Budget()), isInvalid, pattern)
   }
 })
 
@@ -83,7 +84,7 @@ test('patterns that backtrack for ever elsewhere are done in milliseconds', () =
     '(a?){200}a{200}',
     '((a*)*)*b',
   ]) {
-    const pattern = patternOf(source)
+    const pattern = patternOf(source, new Budget())
     assert.equal(pattern.matches(text), false, source)
   }
   const took = performance.now() - started
@@ -91,7 +92,7 @@ test('patterns that backtrack for ever elsewhere are done in milliseconds', () =
 })
 
 test('a pattern that would need too long over too many names ends with a refusal', () => {
-  const pattern = patternOf(`${'(a|b)*a'}${'(a|b)'.repeat(14)}`)
+  const pattern = patternOf(`${'(a|b)*a'}${'(a|b)'.repeat(14)}`, new Budget())
   const started = performance.now()
   assert.throws(
     () => {
@@ -119,7 +120,7 @@ test('the automaton agrees with the platform on patterns of our own making', () 
       fc.array(fc.stringMatching(/^[ab.]{0,6}$/), { minLength: 1, maxLength: 5 }),
       (sides, texts) => {
         const source = sides.join('|')
-        const [ours, theirs] = [patternOf(source), new RegExp(`^(?:${source})$`)]
+        const [ours, theirs] = [patternOf(source, new Budget()), new RegExp(`^(?:${source})$`)]
         for (const text of texts) assert.equal(ours.matches(text), theirs.test(text), `${source} on ${text}`)
       },
     ),
@@ -138,7 +139,7 @@ test('any text is a pattern or a refusal', () => {
       fc.string({ maxLength: 10 }),
       (source, text) => {
         try {
-          patternOf(source).matches(text)
+          patternOf(source, new Budget()).matches(text)
         } catch (error) {
           assert.ok(isInvalid(error), String(error))
         }
@@ -161,7 +162,7 @@ test('file patterns find a file at any depth, as rglob does', () => {
     ['', ['anything', 'a/b'], []],
   ]
   for (const [glob, yes, no] of cases) {
-    const matches = globOf(glob)
+    const matches = globOf(glob, new Budget())
     for (const path of yes) assert.ok(matches(path), `${glob} matches ${path}`)
     for (const path of no) assert.ok(!matches(path), `${glob} does not match ${path}`)
   }
@@ -169,7 +170,27 @@ test('file patterns find a file at any depth, as rglob does', () => {
 
 test('a file pattern of many stars is done in milliseconds', () => {
   const started = performance.now()
-  const matches = globOf(`${'*a'.repeat(100)}b`)
+  const matches = globOf(`${'*a'.repeat(100)}b`, new Budget())
   for (let n = 0; n < 100; n++) assert.equal(matches(`${'a'.repeat(250)}/`.repeat(4) + 'a'.repeat(250)), false)
   assert.ok(performance.now() - started < 2000)
+})
+
+test('expensive file patterns over many long names end with a refusal in about a second', () => {
+  const matches = globOf('a*b*/'.repeat(150), new Budget())
+  const path = Array.from({ length: 400 }, () => 'ab').join('/')
+  const started = performance.now()
+  assert.throws(
+    () => {
+      for (let n = 0; n < 100_000; n++) matches(path)
+    },
+    (error) => error instanceof MecaError && error.code === 'bad_input',
+  )
+  assert.ok(performance.now() - started < 5000)
+})
+
+test('looking at a pattern is cheap however large its automaton would be', () => {
+  const started = performance.now()
+  for (let n = 0; n < 5000; n++) checkPattern('(((a{99}){5}){10})')
+  assert.throws(() => checkPattern('((((((a{999}){999}){999}){999}){999}){999})'), isInvalid)
+  assert.ok(performance.now() - started < 1000)
 })

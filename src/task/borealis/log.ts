@@ -4,7 +4,7 @@
  */
 
 /** Errors in the words of the reference; empty where the run succeeded. */
-export type LogFacts = {
+type LogFacts = {
   name: string
   record: Readonly<Record<string, unknown>>
   image: string
@@ -45,7 +45,7 @@ export function timestamp(at: number): string {
 }
 
 /** `1:02:03`, from a day on `2 days, 1:02:03`. */
-export function duration(seconds: number): string {
+function duration(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds))
   const days = Math.floor(whole / 86_400)
   const two = (n: number) => String(n).padStart(2, '0')

@@ -10,7 +10,7 @@ const LABELS = ['application', 'organization', 'email', 'license', 'repository',
 /** A fact fits on a line. */
 const MAX_CHARS = 200
 
-export type ImageFact = { name: string; value: string }
+type ImageFact = { name: string; value: string }
 
 /** Those that the image has and that are not empty, in one order. */
 export function imageMetadata(

@@ -6,7 +6,7 @@ import { MAX_INPUTS } from '../../core/bundle.ts'
 import { isWithin, mountFault, outermost, placeOf } from '../places.ts'
 
 /** `>` is the console alone, `>>` the console with a report around it, kept also of a failed run. */
-export type Capture = '>' | '>>'
+type Capture = '>' | '>>'
 
 /** `rel` is the part below the prefix, without a slash at its end and empty for the prefix itself. */
 export type TaskPath = {
@@ -24,7 +24,7 @@ const MAX_MOUNTS = 8
 /** A name has at most 100 characters; a log's file gets a time of 16 and perhaps a number. */
 const MAX_NAME = 80
 
-export type Side = 'inputs' | 'outputs'
+type Side = 'inputs' | 'outputs'
 
 /** The paths of one list in its order, with what is wrong with each. */
 export function readPaths(

@@ -15,6 +15,8 @@ type State =
   | { kind: 'accept' }
 
 export type Automaton = {
+  /** How many there are. */
+  readonly states: number
   /** Where it is before the first character; `empty` says that there is none. */
   start(empty: boolean): readonly number[]
   /** Where it is after one more character; `last` says that it is the last one. */
@@ -23,9 +25,11 @@ export type Automaton = {
 }
 
 export function compile(node: Node): Automaton {
+  countStates(node)
   const states: State[] = [{ kind: 'accept' }]
   const first = build(states, node, 0)
   return {
+    states: states.length,
     start: (empty) => closure(states, [first], true, empty),
     step: (at, char, last) => {
       const next = at.flatMap((id) => {
@@ -38,11 +42,26 @@ export function compile(node: Node): Automaton {
   }
 }
 
+/** Throws `invalid_task` where there would be too many, which is known before any is made. */
+export function countStates(node: Node): number {
+  const count = statesOf(node)
+  if (count <= MAX_STATES) return count
+  throw new MecaError('invalid_task', `A pattern needs more than ${MAX_STATES} states`, {
+    cure: 'repeat less inside of what is repeated',
+  })
+}
+
+/** As many as `build` makes. */
+function statesOf(node: Node): number {
+  if (node.kind === 'row' || node.kind === 'either') {
+    return node.of.reduce((sum, part) => sum + statesOf(part), node.kind === 'row' ? 0 : 1)
+  }
+  if (node.kind !== 'repeat') return 1
+  const [once, optional] = [statesOf(node.of), node.max === undefined ? 1 : node.max - node.min]
+  return once * node.min + (once + 1) * optional
+}
+
 function addState(states: State[], state: State): number {
-  if (states.length >= MAX_STATES)
-    throw new MecaError('invalid_task', `A pattern needs more than ${MAX_STATES} states`, {
-      cure: 'repeat less inside of what is repeated',
-    })
   return states.push(state) - 1
 }
 

@@ -16,9 +16,6 @@ import { checkRule } from './scale.ts'
 /** What a container of no declared limits gets: the reference gives it the whole machine, which nobody can price. */
 export const DEFAULT_RESOURCES: Resources = { cpuMillis: 1000, memoryBytes: 2 ** 30, gpus: 0 }
 
-/** Docker's own least; with less, the reference sets no limit at all. */
-export const NO_LIMIT_BYTES = 10
-
 export type Channel = { name: string; place: string; description: string; rule?: Rule }
 /** `choices` absent: any text. */
 export type EnvEntry = {
@@ -83,7 +80,7 @@ function noteRepeated(templates: readonly RawTemplate[], notes: Notes): void {
   }
 }
 
-export function readTemplate(raw: RawTemplate, at: Path, notes: Notes): Template {
+function readTemplate(raw: RawTemplate, at: Path, notes: Notes): Template {
   const limits = raw.resources?.limits ?? {}
   const tell = (kind: string) => (name: string, what: string, cure: string) =>
     notes.error([...at, 'resources', kind, name], what, cure)

@@ -11,6 +11,7 @@ import type { Given } from '../format.ts'
 import { kindOf } from '../given.ts'
 import { MIN_CPU_MILLIS, MIN_MEMORY_BYTES } from '../quantities.ts'
 import { readJson } from '../safe-text.ts'
+import { Budget } from './budget.ts'
 import type { Channel, Container, EnvEntry, Template } from './container.ts'
 import { DEFAULT_RESOURCES } from './container.ts'
 import { zRule } from './model.ts'
@@ -114,7 +115,8 @@ export function resourcesOf(instance: Instance, given: Given): Resources {
   const { template, inputs } = instance
   const base = asked === undefined ? template.resources : DEFAULT_RESOURCES
   const limit = asked === undefined ? template.memoryLimit : asked.memoryBytes
-  const scaled = inputs.map((channel) => scaledBy(channel, given))
+  const budget = new Budget()
+  const scaled = inputs.map((channel) => scaledBy(channel, given, budget))
   return {
     cpuMillis: Math.max(MIN_CPU_MILLIS, asked?.cpuMillis ?? base.cpuMillis),
     memoryBytes: Math.max(MIN_MEMORY_BYTES, limit ?? base.memoryBytes, ...scaled),
@@ -122,10 +124,10 @@ export function resourcesOf(instance: Instance, given: Given): Resources {
   }
 }
 
-function scaledBy(channel: Channel, given: Given): number {
+function scaledBy(channel: Channel, given: Given, budget: Budget): number {
   const text = given.job.values[`${channel.name}${RULE_SUFFIX}`]
   const rule = text === undefined ? channel.rule : ruleOf(channel.name, text)
-  return rule?.type === 'limit' ? memoryOf(rule, channel.name, given.files) : 0
+  return rule?.type === 'limit' ? memoryOf(rule, channel.name, given.files, budget) : 0
 }
 
 function ruleOf(channel: string, text: string): Rule {

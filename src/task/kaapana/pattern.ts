@@ -3,38 +3,41 @@
  * the text and never with what the pattern repeats. It reads what file patterns are made of (characters, classes, groups,
  * alternatives, repetitions, anchors) and refuses the rest; the platform's own matcher never sees it.
  */
-import { MecaError } from '../../core/errors.ts'
-import { quote } from '../../core/units.ts'
-import { compile } from './automaton.ts'
+import { compile, countStates } from './automaton.ts'
 import type { Automaton } from './automaton.ts'
+import type { Budget } from './budget.ts'
 import { parsePattern } from './pattern-parser.ts'
 
-export type Pattern = { matches(text: string): boolean }
+type Pattern = { matches(text: string): boolean }
 
-/** Steps of the automaton over all texts of one job: about a second of a slow machine. */
-const MAX_STEPS = 30_000_000
 /** A state that must be worked out costs about as much as this many remembered steps (measured). */
 const FRESH_STEPS = 8
 /** Sets of states that are remembered; a pattern that makes more of them starts to forget. */
 const MAX_REMEMBERED = 500
+const ANYTHING = '.*'
 
-/** Whole-text match, as Python's `re.fullmatch`. Throws `invalid_task` for a pattern beyond the subset. */
-export function patternOf(source: string): Pattern {
-  if (source === '.*') return { matches: (text) => !text.includes('\n') }
-  return new Matcher(source, compile(parsePattern(source)))
+/** Throws `invalid_task` for a pattern beyond the subset, without making its automaton. */
+export function checkPattern(source: string): void {
+  countStates(parsePattern(source))
+}
+
+/** Whole-text match, as Python's `re.fullmatch`. Throws like `checkPattern`. */
+export function patternOf(source: string, budget: Budget): Pattern {
+  if (source === ANYTHING) return { matches: (text) => !text.includes('\n') }
+  return new Matcher(compile(parsePattern(source)), budget)
 }
 
 type Known = { states: readonly number[]; accepts: boolean; next: Map<number, Known> }
 
 class Matcher implements Pattern {
-  readonly #source: string
   readonly #automaton: Automaton
+  readonly #budget: Budget
   #known = new Map<string, Known>()
-  #steps = 0
 
-  constructor(source: string, automaton: Automaton) {
-    this.#source = source
+  constructor(automaton: Automaton, budget: Budget) {
     this.#automaton = automaton
+    this.#budget = budget
+    budget.spend(FRESH_STEPS * automaton.states)
   }
 
   matches(text: string): boolean {
@@ -52,11 +55,11 @@ class Matcher implements Pattern {
     const key = last ? -1 - char : char
     const seen = known.next.get(key)
     if (seen !== undefined) {
-      this.#count(1)
+      this.#budget.spend(1)
       return seen
     }
     const next = this.#remember(this.#automaton.step(known.states, char, last))
-    this.#count(FRESH_STEPS * (1 + known.states.length + next.states.length))
+    this.#budget.spend(FRESH_STEPS * (1 + known.states.length + next.states.length))
     known.next.set(key, next)
     return next
   }
@@ -69,13 +72,5 @@ class Matcher implements Pattern {
     const known = { states, accepts: this.#automaton.accepts(states), next: new Map<number, Known>() }
     this.#known.set(key, known)
     return known
-  }
-
-  #count(steps: number): void {
-    this.#steps += steps
-    if (this.#steps <= MAX_STEPS) return
-    throw new MecaError('bad_input', `The pattern ${quote(this.#source)} takes too long over these file names`, {
-      cure: 'give fewer files, or ask the developer for a simpler target_regex',
-    })
   }
 }

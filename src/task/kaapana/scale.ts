@@ -5,16 +5,17 @@
 import type { FileTree } from '../../core/bundle.ts'
 import { MecaError } from '../../core/errors.ts'
 import { zResources } from '../../core/resources.ts'
+import type { Budget } from './budget.ts'
 import { globOf } from './glob.ts'
 import type { Rule } from './model.ts'
-import { patternOf } from './pattern.ts'
+import { checkPattern, patternOf } from './pattern.ts'
 
 const MAX_MEMORY = zResources.shape.memoryBytes.maxValue ?? 0
 
 /** What is wrong with a rule before any file is looked at. */
 export function checkRule(rule: Rule): { field: string; what: string; cure: string } | undefined {
   try {
-    patternOf(rule.regex)
+    checkPattern(rule.regex)
   } catch (error) {
     if (!(error instanceof MecaError)) throw error
     return { field: 'target_regex', what: `cannot be used: ${error.message}`, cure: error.cure ?? '' }
@@ -25,18 +26,18 @@ export function checkRule(rule: Rule): { field: string; what: string; cure: stri
 }
 
 /** Bytes that the rule asks for over one channel; nothing where it finds nothing. Throws `bad_input`. */
-export function memoryOf(rule: Rule, channel: string, files: FileTree): number {
-  const bytes = rule.factor * sizeOf(rule, channel, files) ** rule.exponent
+export function memoryOf(rule: Rule, channel: string, files: FileTree, budget: Budget): number {
+  const bytes = rule.factor * sizeOf(rule, channel, files, budget) ** rule.exponent
   if (bytes <= MAX_MEMORY) return Math.max(0, Math.ceil(bytes))
   throw new MecaError('bad_input', `The inputs of ${channel} ask for ${bytes} bytes of memory by its scale rule`, {
     cure: 'give fewer or smaller files',
   })
 }
 
-function sizeOf(rule: Rule, channel: string, files: FileTree): number {
+function sizeOf(rule: Rule, channel: string, files: FileTree, budget: Budget): number {
   const sums = new Map<string, number>()
   let largest = 0
-  for (const [item, bytes] of matching(rule, channel, files)) {
+  for (const [item, bytes] of matching(rule, channel, files, budget)) {
     sums.set(item, (sums.get(item) ?? 0) + bytes)
     largest = Math.max(largest, bytes)
   }
@@ -47,11 +48,17 @@ function sizeOf(rule: Rule, channel: string, files: FileTree): number {
 }
 
 /** Each file that counts, with the item it belongs to; without items the whole channel is one. */
-function* matching(rule: Rule, channel: string, files: FileTree): Generator<[item: string, bytes: number]> {
-  const [glob, regex] = [globOf(rule.glob), patternOf(rule.regex)]
+function* matching(
+  rule: Rule,
+  channel: string,
+  files: FileTree,
+  budget: Budget,
+): Generator<[item: string, bytes: number]> {
+  const [glob, regex] = [globOf(rule.glob, budget), patternOf(rule.regex, budget)]
   const below = folderOf(rule.dir) ?? ''
   const byItem = rule.mode === 'max_item_sum'
   for (const [path, { bytes }] of files) {
+    budget.spend(1)
     if (!path.startsWith(`${channel}/`)) continue
     const inChannel = path.slice(channel.length + 1)
     const slash = byItem ? inChannel.indexOf('/') : -1

@@ -13,10 +13,10 @@ import type { Limits } from '../quantities.ts'
 import { readJson } from '../safe-text.ts'
 import { DEFAULT_RESOURCES, parseContainer } from './container.ts'
 import type { Template } from './container.ts'
+import { substitute, WHAT } from './fill.ts'
 import { zApiVersion, zResourcesOf, zTemplate } from './model.ts'
 import { RULE_SUFFIX, templateOf } from './merge.ts'
 
-const WHAT = 'The task file'
 const MAX_VOLUMES = 200
 
 const zHostPath = z.object({ host_path: z.string().min(1).max(4096) })
@@ -56,7 +56,7 @@ const zWritten = z.looseObject({ taskTemplate: z.unknown() })
 type RawTask = z.infer<typeof zTask>
 
 /** `inputs` and `outputs` are paths of this machine by channel, as they were written. */
-export type TaskJson = {
+type TaskJson = {
   name: string
   /** What the file names; the published task's own image is what runs. */
   image: string
@@ -152,29 +152,4 @@ export function requirePublished(descriptor: string, inline: string): void {
 
 function meaningOf(template: Template, field: keyof Template): string {
   return JSON.stringify(template[field] ?? null, (key: string, value: unknown) => (key === 'description' ? '' : value))
-}
-
-const EXPRESSION = /\{\{ *env\.([A-Za-z_][A-Za-z0-9_]*) *\}\}/g
-
-/** Inside of strings only, so that no value can become structure; anything else of a template language is refused. */
-function substitute(value: unknown, env: Readonly<Record<string, string>>): unknown {
-  if (typeof value === 'string') return filled(value, env)
-  if (Array.isArray(value)) return value.map((item) => substitute(item, env))
-  if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, substitute(inner, env)]))
-}
-
-function filled(text: string, env: Readonly<Record<string, string>>): string {
-  const foreign = /\{[{%]/.exec(text.replace(EXPRESSION, ''))
-  if (foreign !== null)
-    throw new MecaError('bad_input', `${WHAT} uses a template language in ${quote(text)}`, {
-      cure: 'only {{ env.NAME }} is understood, for variables that you allow',
-    })
-  return text.replace(EXPRESSION, (_, name: string) => {
-    const known = Object.hasOwn(env, name) ? env[name] : undefined
-    if (known !== undefined) return known
-    throw new MecaError('bad_input', `${WHAT} asks for the variable ${name}, which was not given to it`, {
-      cure: `write its value into the file, or give it with --task-env ${name}=VALUE`,
-    })
-  })
 }
