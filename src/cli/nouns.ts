@@ -26,6 +26,7 @@ export const NOUNS: readonly Noun[] = [
     'run a task on the best host, pay for it and print its answer',
     async () => (await import('./run.ts')).addRun,
   ),
+  noun('flow', 'workflows: steps that feed each other', async () => (await import('./flow.ts')).addFlow),
   noun('job', 'jobs that this node ran as a client', async () => (await import('./job.ts')).addJob),
   noun('hosts', 'hosts on the market', async () => (await import('./hosts.ts')).addHosts),
   noun('host', 'rent out this machine', async () => (await import('./host.ts')).addHost),

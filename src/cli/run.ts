@@ -154,7 +154,7 @@ export function exitOf({ status, problem, httpStatus }: RunResult, fail: boolean
   return ERRORS[problem?.code ?? CODES[status]].exit
 }
 
-function failureOf({ status, problem, job, host, logTail }: RunResult): MecaError {
+export function failureOf({ status, problem, job, host, logTail }: RunResult): MecaError {
   const code = problem?.code ?? (status === 'answered' ? 'internal' : CODES[status])
   return new MecaError(code, problem?.message ?? `Job ${job} ended as ${status} on host ${host}`, {
     cure: problem?.cure ?? `see its logs: meca job logs ${job}`,
