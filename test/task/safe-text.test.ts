@@ -8,7 +8,7 @@ import { MAX_TEXT_CHARS, readJson, readYaml } from '../../src/task/safe-text.ts'
 const DEEP = 1_000_000
 const AS = { what: 'it' }
 
-/** A fault that a text must have, told within a second. */
+/** A fault that a text must have, told at once: seconds are for a busy machine, what is not stopped takes minutes. */
 function refuses(read: () => unknown, what: RegExp) {
   const began = performance.now()
   assert.throws(read, (e) => {
@@ -16,7 +16,7 @@ function refuses(read: () => unknown, what: RegExp) {
     assert.match(e.message, what)
     return true
   })
-  assert.ok(performance.now() - began < 1000, `took ${performance.now() - began} ms`)
+  assert.ok(performance.now() - began < 10_000, `took ${performance.now() - began} ms`)
 }
 
 test('YAML becomes plain values, with the place of each', () => {

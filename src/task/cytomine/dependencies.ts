@@ -8,7 +8,7 @@ import type { Reader } from './reader.ts'
 
 const REFERENCE = /^(inputs|outputs)\/[a-zA-Z0-9_]+$/
 
-export function refOf({ side, name }: Param): string {
+function refOf({ side, name }: Param): string {
   return `${side}/${name}`
 }
 

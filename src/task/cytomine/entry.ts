@@ -69,7 +69,7 @@ function longStringFault(maxLength: number, least: number, at: string, judged: J
   return undefined
 }
 
-export function fileFault({ maxBytes, formats }: FileType, file: FileFacts): string | undefined {
+function fileFault({ maxBytes, formats }: FileType, file: FileFacts): string | undefined {
   if (file.bytes > maxBytes) return `must have at most ${maxBytes} bytes, has ${file.bytes}`
   const onlyText = formats.length === 1 && formats[0] === 'text'
   return onlyText && !looksLikeText(file) ? 'must be text, it has bytes that no UTF-8 text has' : undefined
@@ -80,7 +80,7 @@ function looksLikeText(file: FileFacts): boolean {
 }
 
 /** A file, or a folder of DICOM files. */
-export function imageFault(type: ImageType, entry: Entry): string | undefined {
+function imageFault(type: ImageType, entry: Entry): string | undefined {
   if (entry.file !== undefined) return pictureFault(type, entry.file)
   const files = filesOf(entry)
   if (type.formats.length > 0 && !type.formats.includes('wsidicom'))
