@@ -84,7 +84,7 @@ export class Money implements MoneyApi {
 
   async channels(signal: AbortSignal): Promise<ChannelSummary[]> {
     for (const channel of this.#c.clientBook.channels.values()) {
-      if (channel.state !== 'closed') await this.#c.payer.refresh(channel, signal)
+      if (channel.state !== 'closed') await this.#readLanes(await this.#c.payer.refresh(channel, signal), signal)
     }
     return this.#all().map(([channel, book]) => summary(channel, book))
   }
@@ -98,7 +98,25 @@ export class Money implements MoneyApi {
     const channel = await this.#c.payer.refresh(this.#clientChannel(channelId), signal)
     if (channel.state === 'open') await this.#leave(channel, signal)
     else if (channel.state === 'closing') await this.#finish(channel, signal)
-    return summary(await this.#c.payer.refresh(channel, signal), this.#c.clientBook)
+    return summary(await this.#readLanes(await this.#c.payer.refresh(channel, signal), signal), this.#c.clientBook)
+  }
+
+  /** What the chain has paid out of each row of a client's channel; its host is told that anyway. */
+  async #readLanes(channel: ChannelRecord, signal: AbortSignal): Promise<ChannelRecord> {
+    const { clientBook, chain } = this.#c
+    const { channelId, claimed } = channel
+    const rows = clientBook.rowsOf(channelId)
+    if (rows.reduce((all, row) => all + sum(row.claimed), 0n) === claimed) return channel
+    const changed: LiveRow[] = []
+    for (const { taskId } of rows) {
+      const paid = await chain.lane(channelId, taskId, signal)
+      const row = clientBook.row(channelId, taskId)
+      if (row === undefined) continue
+      changed.push({ ...row, claimed: paid })
+      clientBook.stageRow({ ...row, claimed: paid })
+    }
+    await clientBook.commit('claimed', { rows: changed })
+    return channel
   }
 
   /** With the host's word in one transaction; without it by the delay that the channel names. */

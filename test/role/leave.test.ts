@@ -51,6 +51,8 @@ describe('leaving', { skip }, () => {
       [closed.state, closed.claimed, closed.locked, closed.refundable],
       ['closed', billed.toString(), '0', '0'],
     )
+    const [row] = closed.rows
+    assert.equal(BigInt(row?.claimed.host ?? 0) + BigInt(row?.claimed.developer ?? 0), billed, 'by task as well')
     const gas = before + BigInt(deposit) - billed - (await chain.balance(client.address, signal))
     assert.ok(gas > 0n && gas < 10n ** 16n, `only gas is missing: ${gas}`)
     await requireAgreement(client)
