@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util'
 import { randomFrom } from '../support/random.ts'
 import { Load } from './load.ts'
 import { CrashMarket } from './market.ts'
-import { mountTmpfs, unmount } from './mounts.ts'
+import { mountTmpfs, unmountAtLast } from './mounts.ts'
 import { settleAndJudge } from './settle.ts'
 import type { Verdict } from './settle.ts'
 
@@ -47,7 +47,7 @@ export async function diskRun(
     }
   } finally {
     await market.stop()
-    await unmount(home)
+    await unmountAtLast(home)
     await market.close()
   }
 }

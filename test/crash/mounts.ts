@@ -35,9 +35,14 @@ export async function unmount(point: string): Promise<void> {
   await exec('umount', [point])
 }
 
-export async function makeExt4(image: string): Promise<void> {
+/** Where something may still have a file open; it goes with the last of them. */
+export async function unmountAtLast(point: string): Promise<void> {
+  await exec('umount', ['--lazy', point])
+}
+
+export async function makeExt4(image: string, bytes = EXT4_BYTES): Promise<void> {
   await writeFile(image, '')
-  await truncate(image, EXT4_BYTES)
+  await truncate(image, bytes)
   await exec('mkfs.ext4', ['-q', '-F', image])
 }
 

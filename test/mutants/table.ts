@@ -11,8 +11,14 @@ const STORE = ['test/store/store.test.ts']
 const ORDER = ['test/role/order.test.ts']
 const CLIENT = ['test/role/hostile-client.test.ts']
 const HOST = ['test/role/hostile-host.test.ts']
+const CAPS = ['test/role/caps.test.ts']
 const LEDGER = ['test/core/ledger.test.ts', 'test/core/ledger.interleavings.test.ts']
 const RECEIPT = ['test/core/receipt.test.ts']
+const RESTORE = ['test/role/restore.test.ts']
+const BACK = ['test/role/restore-hostile.test.ts']
+const RECOVER = ['test/role/recover.test.ts']
+const EARNINGS = ['test/role/earnings.test.ts']
+const MONEY = ['test/cli/money.test.ts']
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -296,7 +302,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/role/client-rows.ts',
     from: '    this.#requireDeposit(before, vouched)\n',
     to: '',
-    tests: HOST,
+    tests: CAPS,
   },
   {
     name: 'vouched beyond the deposit at the host',
@@ -343,8 +349,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/role/host-intake.ts',
     from: '    this.#requireCollected(channel)\n',
     to: '',
-    tests: CLIENT,
-    only: 'exposure',
+    tests: CAPS,
   },
   {
     name: 'a word given while jobs run',
@@ -384,5 +389,111 @@ export const MUTANTS: readonly Mutant[] = [
     from: 'acknowledgedAt === undefined ? now - endedAt < KEPT_UNASKED_MS',
     to: 'acknowledgedAt === undefined ? now - endedAt < KEPT_AFTER_ACK_MS',
     tests: ['test/wiring/janitor.test.ts'],
+  },
+  {
+    name: 'lost records: a voucher signed by anybody is taken back',
+    file: 'src/role/restore.ts',
+    from: '  if (recover(voucherDigest(domain, { channelId, taskId, ...totals }), signature) === terms.signer) return\n',
+    to: '  return\n',
+    tests: RESTORE,
+  },
+  {
+    name: 'lost records: vouchers over the deposit are taken back',
+    file: 'src/role/restore.ts',
+    from: '      this.#requireDeposit(coming)\n',
+    to: '',
+    tests: BACK,
+  },
+  {
+    name: "lost records: a client's word is its bill where nothing was lost",
+    file: 'src/role/restore.ts',
+    from: 'const lost = vouchers.filter(({ taskId }) => this.#behind.delete(keyOf({ channelId: channel.channelId, taskId })))',
+    to: 'const lost = vouchers',
+    tests: BACK,
+  },
+  {
+    name: 'lost records: the fee of a voucher is not looked at',
+    file: 'src/role/restore.ts',
+    from: '  requireClaimable(totals, task.fee)\n',
+    to: '',
+    tests: RESTORE,
+  },
+  {
+    name: 'lost records: a voucher of a closed channel is taken back',
+    file: 'src/role/restore.ts',
+    from: '  if (closed)\n',
+    to: '  if (deposit < 0n)\n',
+    tests: RESTORE,
+  },
+  {
+    name: 'lost records: what the chain has paid is taken for new',
+    file: 'src/role/restore.ts',
+    from: 'if (!covers(totals, claimed) || sum(totals) === sum(claimed)) return',
+    to: 'if (sum(totals) < 0n) return',
+    tests: RESTORE,
+  },
+  {
+    name: 'lost records: vouchers may be brought back without an end',
+    file: 'src/role/restore.ts',
+    from: 'if (times > MAX_RESTORES)',
+    to: 'if (times > 1e9)',
+    tests: BACK,
+    only: 'flood',
+  },
+  {
+    name: 'lost records: a host is not given back what it lost',
+    file: 'src/role/client-session.ts',
+    from: '    this.#bringBack(this.#rows.lostByHost())\n',
+    to: '',
+    tests: RESTORE,
+  },
+  {
+    name: 'lost records: a client believes vouchers that it did not sign',
+    file: 'src/role/client-rows.ts',
+    from: '      if (recover(digest, row.signature) !== this.#c.signer.address) continue\n',
+    to: '',
+    tests: HOST,
+  },
+  {
+    name: 'lost records: a client does not look for its channels',
+    file: 'src/wiring/recover-side.ts',
+    from: '  if (book.channels.size > 0) return\n',
+    to: '  return\n',
+    tests: RECOVER,
+  },
+  {
+    name: 'lost records: a job id of before is paid again',
+    file: 'src/role/client.ts',
+    from: '    if (lost !== undefined) return lost\n',
+    to: '',
+    tests: RECOVER,
+  },
+  {
+    name: 'lost records: a bill of before is counted twice',
+    file: 'src/role/client-results.ts',
+    from: "if (lost !== 'ended') {",
+    to: 'if (freed !== null) {',
+    tests: RECOVER,
+  },
+  {
+    name: 'earnings: a sum that differs from the chain passes',
+    file: 'src/role/earnings.ts',
+    from: '  ok = ledger === chain,\n',
+    to: '  ok = true,\n',
+    tests: EARNINGS,
+  },
+  {
+    name: 'earnings: a cell may begin a formula',
+    file: 'src/cli/csv.ts',
+    from: "const safe = isFormula(text) ? `'${text}` : text",
+    to: 'const safe = text',
+    tests: MONEY,
+  },
+  {
+    name: 'an export replaces the copy that still holds the money',
+    file: 'src/cli/vouchers.ts',
+    from: "await open(path, 'wx', 0o600)",
+    to: "await open(path, 'w', 0o600)",
+    tests: MONEY,
   },
 ]
