@@ -17,7 +17,6 @@ const TABLE = join(ROOT, 'contracts/MUTANTS.md')
 export function huntAll(forge: string, args: readonly string[]): number {
   const [first = 0, last = MUTANTS.length - 1] = args.map(Number)
   const folder = copyTree()
-  const caught = readTable()
   let missed = 0
   try {
     for (const [i, mutant] of MUTANTS.entries()) {
@@ -25,8 +24,8 @@ export function huntAll(forge: string, args: readonly string[]): number {
       const by = hunt(forge, folder, mutant)
       process.stdout.write(`${i} ${mutant.file}, ${mutant.name}: ${by ?? 'NOTHING NOTICED'}\n`)
       if (by === undefined) missed++
-      caught.set(key(mutant), by ?? '**nothing**')
-      writeFileSync(TABLE, table(caught))
+      // Read anew each time: another part of the list may be under way beside this one.
+      writeFileSync(TABLE, table(readTable().set(key(mutant), by ?? '**nothing**')))
     }
   } finally {
     rmSync(folder, { recursive: true, force: true })

@@ -2,13 +2,14 @@
  * `npm run contracts`: compiles contracts/ with npm's solc and writes src/chain/abi.ts, the ABIs and bytecodes that the
  * program is built on. They are committed, so that a clean clone needs no compiler; a test compares them with a fresh
  * compile. `npm run contracts -- test …` hands its arguments to forge, on the same compiler (`--deep`: far more runs);
- * `-- mutants` switches the defences off one by one.
+ * `-- mutants` switches the defences off one by one; `-- coverage` fails where a line or branch is not reached.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { format, resolveConfig } from 'prettier'
+import { cover } from './contracts-coverage.ts'
 import { huntAll } from './contracts-mutants.ts'
 
 const ROOT = join(import.meta.dirname, '..')
@@ -99,6 +100,7 @@ const DEEP = {
 
 function run([command = '', ...args]: readonly string[]): number {
   if (command === 'mutants') return huntAll(requireForge(), args)
+  if (command === 'coverage') return cover(requireForge())
   const deep = args.includes('--deep')
   const rest = args.filter((arg) => arg !== '--deep')
   return forge([command, ...rest], command === 'test' && deep ? DEEP : {})

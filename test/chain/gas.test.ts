@@ -16,7 +16,8 @@ const GOALS: readonly (readonly [step: string, gas: number])[] = [
   ['open', 75_000],
   ['claim: later, one row', 55_000],
   ['claim: later, ten tasks in a channel, per row', 25_000],
-  ['claim: later, ten channels, per row', 27_000],
+  // Above the 25,000 that is wanted; contracts/README.md says where it goes.
+  ['claim: later, ten channels, per row', 26_500],
   ['1,000 jobs: open, claim with withdrawals, close, finish', 250_000],
   ['1,000 jobs: open, then all the rest in one', 200_000],
 ]

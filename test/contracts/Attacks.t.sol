@@ -302,6 +302,84 @@ contract AttacksTest is Market {
         vm.assertTrue(!ok, "takes no plain money");
     }
 
+    /// @dev This contract deployed the three. There is nothing that it could switch, set or take.
+    function test_P26_I17_whoever_deployed_has_no_power() public {
+        claim(terms, row(id, TASK, 2, 100, 6));
+        Typed.Signature memory none;
+        vm.expectRevert(abi.encodeWithSelector(IChannels.NotClient.selector, address(this), client));
+        channels.startClose(terms);
+        vm.expectRevert(IChannels.BadSignature.selector);
+        channels.release(terms, 106, none);
+        vm.expectRevert(abi.encodeWithSelector(IChannels.NotPayee.selector, address(this), host));
+        channels.withdrawTo(NATIVE, host, address(this));
+        vm.expectRevert(abi.encodeWithSelector(ITasks.NotPayee.selector, address(this), developer));
+        tasks.setPayee(TASK, address(this));
+        vm.expectRevert(abi.encodeWithSelector(ITasks.NotDeveloper.selector, address(this), developer));
+        tasks.retire(TASK);
+        assertOutcome(
+            claimBy(address(this), terms, list(row(id, TASK, 3, 200, 9)))[0],
+            IChannels.Skip.NotHost,
+            0,
+            0
+        );
+        (bool known, ) = address(channels).call(abi.encodeWithSignature("owner()"));
+        vm.assertTrue(!known, "no owner");
+        (known, ) = address(channels).call(abi.encodeWithSignature("pause()"));
+        vm.assertTrue(!known, "no pause");
+    }
+
+    /// @dev A miner can shift a block by seconds; the shortest delay is a quarter of an hour, and it ends no second early.
+    function test_P24_I7_shifted_clocks_end_no_delay_early() public {
+        Typed.Terms memory other = termsIn(NATIVE, 2);
+        other.closeDelay = channels.MIN_CLOSE_DELAY();
+        bytes32 otherId = open(other, 500);
+        vm.prank(client);
+        channels.startClose(other);
+        uint64 closesAt = channels.channel(otherId).closesAt;
+        vm.warp(block.timestamp + 15 minutes - 15 seconds);
+        vm.expectRevert(abi.encodeWithSelector(IChannels.NotYet.selector, closesAt));
+        channels.finishClose(other);
+        assertOutcome(claim(other, row(otherId, TASK, 2, 100, 6)), IChannels.Skip.None, 100, 6);
+    }
+
+    /// @dev Money parts: whatever the numbers, the parts of a claim are the sum, and the developer's is never rounded down.
+    function testFuzz_P15_I4_I5_the_parts_of_a_short_claim_are_the_whole(
+        uint96 deposit,
+        uint96 hostAmount,
+        uint96 tip,
+        uint32 jobs
+    ) public {
+        vm.assume(deposit > 0);
+        uint256 developerAmount = (uint256(jobs) * 3 + tip) % type(uint96).max;
+        vm.assume(developerAmount >= uint256(jobs) * 3 && uint256(hostAmount) + developerAmount > 0);
+        Typed.Terms memory other = termsIn(NATIVE, 2);
+        bytes32 otherId = open(other, deposit);
+        IChannels.Outcome memory got = claim(other, row(otherId, TASK, jobs, hostAmount, developerAmount));
+        uint256 due = uint256(hostAmount) + developerAmount;
+        uint256 paid = uint256(got.hostPaid) + got.developerPaid;
+        vm.assertEq(paid, due < deposit ? due : deposit, "I4: the whole");
+        vm.assertEq(channels.channel(otherId).claimed, paid, "I4: claimed");
+        vm.assertTrue(uint256(got.developerPaid) * due >= developerAmount * paid, "I5: at least its share");
+        vm.assertTrue(uint256(got.developerPaid) * due < developerAmount * paid + due, "and no more than rounding");
+    }
+
+    function testFuzz_I3_I11_only_what_grows_is_paid(uint96[4] memory hostAmounts, uint96[4] memory tips) public {
+        terms = termsIn(NATIVE, 2);
+        id = open(terms, 7e28);
+        uint256[2] memory best;
+        for (uint256 i = 0; i < 4; ++i) best = _claimed(best, hostAmounts[i] % 1e27, 3 + (uint256(tips[i]) % 1e27));
+        vm.assertEq(channels.channel(id).claimed, best[0] + best[1], "I3: the highest");
+    }
+
+    /// @dev Returns the highest amounts so far; a voucher that does not grow in both brings nothing.
+    function _claimed(uint256[2] memory best, uint256 h, uint256 d) private returns (uint256[2] memory) {
+        IChannels.Outcome memory got = claim(terms, row(id, TASK, 1, h, d));
+        bool grows = h >= best[0] && d >= best[1] && h + d > best[0] + best[1];
+        vm.assertEq(got.hostPaid, grows ? h - best[0] : 0, "host");
+        vm.assertEq(got.developerPaid, grows ? d - best[1] : 0, "developer");
+        return grows ? [h, d] : best;
+    }
+
     function test_P27_I19_a_batch_is_the_sequence_of_its_rows_and_a_bad_row_harms_no_other() public {
         Typed.Row[] memory rows = new Typed.Row[](4);
         rows[0] = row(id, TASK, 1, 50, 3);

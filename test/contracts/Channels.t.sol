@@ -100,6 +100,18 @@ contract ChannelsTest is Market {
         channels.topUp{value: 1}(other, 1);
     }
 
+    function test_views_name_the_domain_the_delays_and_the_other_contracts() public view {
+        (, string memory name, string memory version, uint256 chain, address where, , ) = channels.eip712Domain();
+        vm.assertEq(name, "MECA", "name");
+        vm.assertEq(version, "1", "version");
+        vm.assertEq(chain, block.chainid, "chain");
+        vm.assertEq(where, address(channels), "contract");
+        vm.assertEq(channels.TASKS(), address(tasks), "tasks");
+        vm.assertEq(channels.HOSTS(), address(hosts), "hosts");
+        vm.assertEq(channels.MIN_CLOSE_DELAY(), 15 minutes, "shortest delay");
+        vm.assertEq(channels.MAX_CLOSE_DELAY(), 30 days, "longest delay");
+    }
+
     // openWithPermit
 
     function test_openWithPermit_opens_for_a_client_without_gas() public {
@@ -396,6 +408,24 @@ contract ChannelsTest is Market {
         channels.finishClose(terms);
     }
 
+    function test_startClose_of_a_finished_channel_is_refused() public {
+        channels.release(terms, 0, releaseSigned(id, 0));
+        bytes memory reason = abi.encodeWithSelector(IChannels.AlreadyFinished.selector, id);
+        vm.prank(client);
+        vm.expectRevert(reason);
+        channels.startClose(terms);
+        vm.prank(host);
+        vm.expectRevert(reason);
+        channels.release(terms, 0, Typed.Signature(0, 0, 0));
+        Typed.Terms memory never = termsIn(NATIVE, 2);
+        reason = abi.encodeWithSelector(IChannels.NotOpened.selector, channels.channelId(never));
+        vm.expectRevert(reason);
+        channels.finishClose(never);
+        vm.prank(host);
+        vm.expectRevert(reason);
+        channels.release(never, 0, Typed.Signature(0, 0, 0));
+    }
+
     function test_release_closes_at_once_with_the_hosts_signature() public {
         claim(terms, row(id, TASK, 2, 100, 6));
         uint256 before = client.balance;
@@ -452,6 +482,19 @@ contract ChannelsTest is Market {
         vm.assertEq(developer.balance - d, 6, "developer");
         vm.assertEq(client.balance - c, 894, "client");
         vm.assertEq(address(channels).balance, 0, "nothing stays");
+    }
+
+    function test_multicall_undoes_all_where_one_step_fails() public {
+        IChannels.Group[] memory groups = new IChannels.Group[](1);
+        groups[0] = IChannels.Group(terms, 1);
+        bytes[] memory calls = new bytes[](2);
+        calls[0] = abi.encodeCall(IChannels.claimVouchers, (groups, list(row(id, TASK, 2, 100, 6))));
+        calls[1] = abi.encodeCall(IChannels.release, (terms, 107, Typed.Signature(0, 0, 0)));
+        vm.prank(host);
+        vm.expectRevert(abi.encodeWithSelector(IChannels.ClaimFirst.selector, 106, 107));
+        channels.multicall(calls);
+        _assertChannel(id, 1000, 0, 0);
+        _assertCredits(0, 0);
     }
 
     // withdrawals

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {Typed} from "../../contracts/Typed.sol";
 import {IHosts} from "../../contracts/interfaces/IHosts.sol";
 import {Market} from "./support/Market.sol";
+import {OddReceiver} from "./support/OddToken.sol";
 
 /// @notice Every branch of every function of Hosts; Hosts.tree lists them.
 contract HostsTest is Market {
@@ -128,6 +129,53 @@ contract HostsTest is Market {
         vm.prank(host);
         vm.expectRevert(reason);
         hosts.update("peer", "");
+        (IHosts.Evidence memory a, IHosts.Evidence memory b) = _contradiction();
+        vm.expectRevert(reason);
+        hosts.slash(host, a, b);
+    }
+
+    function test_register_without_a_bond_announces_none() public {
+        vm.recordLogs();
+        _register(0);
+        vm.assertEq(vm.getRecordedLogs().length, 1, "Registered and nothing else");
+        vm.assertEq(hosts.get(host).bond, 0, "bond");
+    }
+
+    function test_a_payee_that_refuses_leaves_the_bond_where_it_is() public {
+        OddReceiver odder = new OddReceiver();
+        odder.setRefuses(true);
+        vm.prank(host);
+        hosts.register{value: 10}(address(odder), "peer", "");
+        vm.prank(host);
+        hosts.unbond();
+        vm.warp(block.timestamp + UNBOND_DELAY);
+        vm.expectRevert();
+        hosts.withdrawBond(host);
+        vm.assertEq(hosts.get(host).bond, 10, "bond");
+        odder.setRefuses(false);
+        hosts.withdrawBond(host);
+        vm.assertEq(address(odder).balance, 10, "paid");
+    }
+
+    /// @dev What is paid out is gone from the entry first, so that coming back in brings nothing.
+    function test_P18_I16_a_payee_that_comes_back_in_is_paid_once() public {
+        OddReceiver thief = new OddReceiver();
+        vm.prank(host);
+        hosts.register{value: 10}(address(thief), "peer", "");
+        vm.deal(address(hosts), address(hosts).balance + 100);
+        vm.prank(host);
+        hosts.unbond();
+        vm.warp(block.timestamp + UNBOND_DELAY);
+        thief.setCall(address(hosts), abi.encodeCall(IHosts.withdrawBond, (host)));
+        hosts.withdrawBond(host);
+        vm.assertEq(address(thief).balance, 10, "once");
+    }
+
+    function test_the_contract_names_its_channels_and_its_delay() public {
+        vm.assertEq(hosts.channels(), address(channels), "channels");
+        (bool ok, bytes memory delay) = address(hosts).call(abi.encodeWithSignature("UNBOND_DELAY()"));
+        vm.assertTrue(ok, "UNBOND_DELAY");
+        vm.assertEq(abi.decode(delay, (uint256)), UNBOND_DELAY, "delay");
     }
 
     function test_slash_burns_half_and_gives_the_reporter_half() public {
@@ -162,6 +210,28 @@ contract HostsTest is Market {
         bytes32 root = leaf < other ? keccak256(abi.encode(leaf, other)) : keccak256(abi.encode(other, leaf));
         a.proof = list(other);
         a.signature = sign(HOST_KEY, Typed.hashReceipts(root));
+        hosts.slash(host, a, b);
+        vm.assertEq(hosts.rewards(address(this)), 5, "reward");
+    }
+
+    /// @dev A tree of up to 32 receipts; the host answers for each leaf, and for nothing else under the same root.
+    function testFuzz_slash_reads_every_leaf_of_a_tree_and_no_other(uint8 depth, bytes32 seed, uint256 flip) public {
+        depth = uint8(1 + (depth % 5));
+        _register(10);
+        (IHosts.Evidence memory a, IHosts.Evidence memory b) = _contradiction();
+        bytes32 node = keccak256(abi.encode(Typed.RECEIPT, a.receipt));
+        a.proof = new bytes32[](depth);
+        for (uint256 i = 0; i < depth; ++i) {
+            bytes32 sibling = a.proof[i] = keccak256(abi.encode(seed, i));
+            node = node < sibling ? keccak256(abi.encode(node, sibling)) : keccak256(abi.encode(sibling, node));
+        }
+        a.signature = sign(HOST_KEY, Typed.hashReceipts(node));
+        vm.assume(flip != 0);
+        uint256 where = flip % depth;
+        a.proof[where] ^= bytes32(flip);
+        vm.expectRevert(abi.encodeWithSelector(IHosts.NotSignedByHost.selector, 0));
+        hosts.slash(host, a, b);
+        a.proof[where] ^= bytes32(flip);
         hosts.slash(host, a, b);
         vm.assertEq(hosts.rewards(address(this)), 5, "reward");
     }

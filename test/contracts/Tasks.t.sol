@@ -122,6 +122,20 @@ contract TasksTest is Market {
         vm.assertEq(payee, address(0), "payee");
     }
 
+    function test_prices_name_the_token_only_where_there_is_a_fee() public {
+        _publish(TASK, "name", "1.0");
+        (address payee, uint96 fee, address token_) = tasks.priceOf(TASK);
+        vm.assertEq(payee, stranger, "payee");
+        vm.assertEq(fee, 5, "fee");
+        vm.assertEq(token_, address(token), "token");
+        bytes32 free = publish(bytes32(uint256(8)), 0, address(token));
+        (payee, fee, token_) = tasks.priceOf(free);
+        vm.assertEq(payee, developer, "payee of the free one");
+        vm.assertEq(fee, 0, "no fee");
+        vm.assertEq(token_, address(0), "no token");
+        vm.assertEq(tasks.payeeOf(free), developer, "payeeOf");
+    }
+
     function test_pages_list_everything_in_order() public {
         for (uint256 i = 1; i <= 5; ++i) publish(bytes32(i), i, NATIVE);
         this.publishAs(stranger, bytes32(uint256(6)), stranger, "name", "1.0");

@@ -7,7 +7,7 @@ import {Market} from "./support/Market.sol";
 import {OddReceiver, OddToken} from "./support/OddToken.sol";
 
 /// @notice P20: every way in which tokens in the wild differ from the standard, each over a whole life of a channel. A bad
-/// token may harm the channels that hold it and nobody else; Tokens.tree lists them.
+/// token may harm the channels that hold it and nobody else.
 contract TokensTest is Market {
     bytes32 private constant TASK = bytes32(uint256(7));
     bytes32 private constant ODD_TASK = bytes32(uint256(8));

@@ -1,13 +1,15 @@
 /**
  * The contracts' own tests, run by forge: units, attacks P1 to P31 and invariants I1 to I24 by their names. Also: the
  * committed ABI and bytecode are what forge compiled and tested; without forge, what a fresh compile gives.
- * FOUNDRY_FUZZ_RUNS, FOUNDRY_INVARIANT_RUNS and FOUNDRY_INVARIANT_DEPTH make it run longer.
+ * FOUNDRY_FUZZ_RUNS, FOUNDRY_INVARIANT_RUNS and FOUNDRY_INVARIANT_DEPTH make it run longer, or `npm run contracts --
+ * test --deep`.
  */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import type { TestContext } from 'node:test'
 import { findForge, generate } from '../../scripts/contracts.ts'
 import * as abi from '../../src/chain/abi.ts'
 
@@ -15,19 +17,28 @@ const ROOT = join(import.meta.dirname, '../..')
 const forge = findForge()
 const skip = forge === undefined ? `npm has no forge for ${process.platform} ${process.arch}` : false
 
-type Results = Record<string, { test_results: Record<string, { status: string; reason: string | null }> }>
+type Steps = Record<string, { calls: number; reverts: number; discards: number }>
+type Result = { status: string; reason: string | null; kind: { Invariant?: { calls: number; metrics: Steps } } }
+type Results = Record<string, { test_results: Record<string, Result> }>
+
+/** Who acts in the campaign: the first word of each step of support/Handler.sol. */
+const ACTORS = ['client', 'host', 'developer', 'stranger', 'token', 'time']
+/** Times that the rarest step must have had something to do; it is a refund that its token once did not move. */
+const LEAST_EFFECTIVE = 20
 
 test('forge: units, attacks, invariants', { skip }, async (t) => {
   const results = runForge()
   let passed = 0
   for (const [suite, { test_results }] of Object.entries(results)) {
-    for (const [name, { status, reason }] of Object.entries(test_results)) {
+    for (const [name, { status, reason, kind }] of Object.entries(test_results)) {
       const title = `${suite.split(':')[1] ?? suite}: ${name.replace(/\(.*/, '').replaceAll('_', ' ')}`
       await t.test(title, () => assert.equal(status, 'Success', reason ?? 'no reason given'))
+      if (kind.Invariant !== undefined)
+        await t.test('everybody acts in the campaign', (t) => tellSteps(t, kind.Invariant))
       passed++
     }
   }
-  assert.ok(passed >= 80, `forge ran ${passed} tests, and there are more than 80`)
+  assert.ok(passed >= 120, `forge ran ${passed} tests, and there are more than 120`)
 })
 
 test('the committed ABI and bytecode are what a fresh compile gives, and what forge tested', async () => {
@@ -48,6 +59,24 @@ test('the committed ABI and bytecode are what a fresh compile gives, and what fo
     assert.deepEqual(inOrder(artifact.abi), inOrder(wantedAbi), `${name}: run npm run contracts`)
   }
 })
+
+function tellSteps(t: TestContext, campaign: Result['kind']['Invariant']): void {
+  assert.ok(campaign)
+  const steps = Object.entries(campaign.metrics).map(([step, { calls, reverts, discards }]) => ({
+    step: step.split('.').at(-1) ?? step,
+    effective: calls - reverts - discards,
+    reverts,
+  }))
+  const reverts = steps.reduce((sum, step) => sum + step.reverts, 0)
+  t.diagnostic(
+    `${campaign.calls} calls, ${reverts} reverts; ${steps.map(({ step, effective }) => `${step} ${effective}`).join(', ')}`,
+  )
+  assert.ok(reverts <= campaign.calls / 2, 'more than half of the steps revert')
+  assert.deepEqual([...new Set(steps.map(({ step }) => step.split('_')[0] ?? ''))].sort(), [...ACTORS].sort())
+  for (const { step, effective } of steps) {
+    assert.ok(effective >= LEAST_EFFECTIVE, `${step} had something to do only ${effective} times`)
+  }
+}
 
 type Entry = { type: string; name?: string; inputs?: readonly unknown[] }
 

@@ -14,6 +14,20 @@ interface IChannelsWhole is IChannels {
     function multicall(bytes[] calldata data) external returns (bytes[] memory results);
     function MIN_CLOSE_DELAY() external view returns (uint64);
     function MAX_CLOSE_DELAY() external view returns (uint64);
+    function TASKS() external view returns (address);
+    function HOSTS() external view returns (address);
+    function eip712Domain()
+        external
+        view
+        returns (
+            bytes1 fields,
+            string memory name,
+            string memory version,
+            uint256 chainId,
+            address verifyingContract,
+            bytes32 salt,
+            uint256[] memory extensions
+        );
 }
 
 interface IToken is IERC20, IERC20Permit {}
