@@ -9,6 +9,7 @@ import { tokensOf } from './context.ts'
 import type { Context } from './context.ts'
 import { isFilesResult, showFiles } from './files-output.ts'
 import { readInput } from './input.ts'
+import { formatOf } from '../task/format.ts'
 import { addInputFlags, hasInputs, pack, packInputs } from './job-inputs.ts'
 import type { InputFlags, Packed } from './job-inputs.ts'
 import { addQuoteFlags, quoteOptions } from './job-flags.ts'
@@ -61,7 +62,7 @@ function runTask(context: Context, named: string | undefined, flags: RunFlags): 
     const ref = named ?? written?.image
     if (ref === undefined) throw new MecaError('bad_input', 'No task is named', { cure: 'write meca run TASK' })
     if (written !== undefined) await requireSameTemplate(api, ref, written, context.signal)
-    const packed = await packedInputs(flags, written, context.signal)
+    const packed = await packedInputs(api, ref, flags, written, context.signal)
     if (packed === undefined && flags.out !== undefined && flags.out !== '-') await requireWritable(flags.out)
     const { input } = packed ?? (await readInput(context.world.terminal, flags, context.signal))
     const options: RunOptions = {
@@ -90,13 +91,19 @@ function openWritten(file: string, flags: RunFlags): Promise<TaskJsonJob> {
   })
 }
 
-function packedInputs(
+async function packedInputs(
+  api: NodeApi,
+  ref: string,
   flags: RunFlags,
   written: TaskJsonJob | undefined,
   signal: AbortSignal,
-): Promise<Packed> | undefined {
+): Promise<Packed | undefined> {
   if (written !== undefined) return pack(written.job, written.entries, signal)
-  return hasInputs(flags) ? packInputs(flags, signal) : undefined
+  if (hasInputs(flags)) return packInputs(flags, signal)
+  if (flags.data !== undefined || flags.input !== undefined) return undefined
+  // A files task may need no inputs at all; nothing is waited for on stdin then.
+  const { manifest } = await api.developer.show(ref, signal)
+  return formatOf(manifest.format).kind === 'files' ? packInputs(flags, signal) : undefined
 }
 
 /** The result as `meca run` and `meca job result` show it; `stored` where it was not asked for just now. */
