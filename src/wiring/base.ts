@@ -89,6 +89,9 @@ export function makeCloser(): Closer {
   }
 }
 
+/** What a start waits for earlier transactions: a host must get to look at its channels also while one is stuck. */
+const RECOVER_MS = 20_000
+
 export async function openBase(
   config: Config,
   password: string | undefined,
@@ -114,7 +117,11 @@ export async function openBase(
     confirmations: Math.max(1, config.chain.confirmations),
     maxFeePerGas: config.chain.maxFeePerGas,
   })
-  await wallet.recover(signal)
+  const patience = AbortSignal.any([signal, AbortSignal.timeout(RECOVER_MS)])
+  await wallet.recover(patience).catch((error: unknown) => {
+    signal.throwIfAborted()
+    log.warn({ err: error }, 'an earlier transaction is not at its end; the next one takes it up')
+  })
   const contracts = { channels: new Channels(chain), hosts: new Hosts(chain), registry: new TaskRegistry(chain) }
   const peer = await openPeer(config, home, deployment, log)
   closer.add(() => peer.close())

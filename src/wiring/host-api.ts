@@ -7,6 +7,7 @@ import type { Hex } from '../core/units.ts'
 import type { AtRisk, Earnings, HostApi, HostStatus, HostWhy } from '../role/api.ts'
 import type { Base } from './base.ts'
 import type { HostSide } from './host-side.ts'
+import { drawnByToken } from './payouts.ts'
 
 /** The job that prices are compared by: one core and one GiB for a minute. */
 const YARDSTICK = { resources: { cpuMillis: 1000, memoryBytes: 2 ** 30, gpus: 0 }, seconds: 60 }
@@ -63,7 +64,7 @@ function tokensOf({ policy, book }: HostSide): Hex[] {
 }
 
 async function earnings(base: Base, side: HostSide): Promise<Earnings> {
-  const withdrawn = await withdrawals(base)
+  const withdrawn = await drawnByToken(base)
   return tokensOf(side).map((token) => {
     const rows = [...side.book.channels.values()]
       .filter((c) => c.terms.token === token)
@@ -77,12 +78,6 @@ async function earnings(base: Base, side: HostSide): Promise<Earnings> {
       withdrawn: (withdrawn.get(token) ?? 0n).toString(),
     }
   })
-}
-
-async function withdrawals({ tables }: Base): Promise<Map<Hex, bigint>> {
-  const sums = new Map<Hex, bigint>()
-  for await (const [, { token, amount }] of tables.payouts.entries()) sums.set(token, (sums.get(token) ?? 0n) + amount)
-  return sums
 }
 
 function atRisk(side: HostSide): AtRisk[] {

@@ -1,6 +1,7 @@
 /** A host's entry on the chain: how clients reach it, and the address that its earnings and its bond go to. */
-import { MecaError } from '../core/errors.ts'
+import { asMecaError, MecaError } from '../core/errors.ts'
 import type { Hex } from '../core/units.ts'
+import type { Alarm } from '../role/alarms.ts'
 import type { PayoutReport } from '../role/api.ts'
 import type { Base } from './base.ts'
 
@@ -20,9 +21,21 @@ export async function register(base: Base): Promise<void> {
     log.info({ host: signer.address, payee }, 'registered')
     return
   }
-  if (entry.peerId !== peer.peerId || entry.metadata !== metadata)
-    await hosts.update(wallet, peer.peerId, metadata, signal)
-  await followSetting(base, entry.payee)
+  try {
+    if (entry.peerId !== peer.peerId || entry.metadata !== metadata)
+      await hosts.update(wallet, peer.peerId, metadata, signal)
+    await followSetting(base, entry.payee)
+    base.alarms.clear('registration')
+  } catch (error) {
+    signal.throwIfAborted()
+    base.alarms.raise('registration', notFollowed(error))
+  }
+}
+
+/** A host that cannot pay for it goes on all the same: it may be owed money that it has to look after. */
+function notFollowed(error: unknown): Alarm {
+  const { message, cure = 'start the host again later' } = asMecaError(error)
+  return { level: 'warning', detail: `The entry on chain is not what it should be now: ${message}`, cure }
 }
 
 /** The setting is the owner's wish; once the money goes to another key, only that key can change it. */

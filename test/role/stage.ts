@@ -3,6 +3,7 @@
  * engine that is a function of the test. What is attacked here are the stories; containers are attacked in test/e2e.
  */
 import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -35,6 +36,7 @@ export type Published = { cid: string; taskId: Hex }
 export type Stage = {
   market: Market
   closer: Closer
+  /** A name that was opened before is the same home again. */
   open(name: string, account: number, flags?: Record<string, unknown>): Promise<{ base: Base; closer: Closer }>
   /** The package goes to every one of `holders`, so that no test waits for a transfer between them. */
   publish(name: string, holders: readonly Base[]): Promise<Published>
@@ -53,7 +55,8 @@ export async function openStage(): Promise<Stage> {
   await writeFile(deploymentFile, JSON.stringify(market.deployment))
   const open: Stage['open'] = async (name, account, flags = {}) => {
     const home = join(folder, name)
-    await prepareHome({ folder: home, password: 'play', keep: true, rounds: 1024, privateKey: hdKey(account) })
+    const key = { password: 'play', keep: true, rounds: 1024, privateKey: hdKey(account) }
+    if (!existsSync(join(home, 'keys'))) await prepareHome({ folder: home, ...key })
     const { config, secrets } = loadConfig({
       env: {},
       cwd: folder,
