@@ -39,8 +39,10 @@ export type MoneyComponents = {
   domain: Domain
   signer: Signer
   clientBook: Book
-  /** Absent where this node is no host. */
-  host?: { book: Book; settler: Settler; restorer: Restorer }
+  /** Channels on which this address is the host, as its records have them also while no host runs. */
+  hostBook(): Promise<Book>
+  /** Absent where this node does not run as a host. */
+  host?: { settler: Settler; restorer: Restorer }
   client: Client
   payer: Payer
   recovery: Recovery
@@ -86,7 +88,7 @@ export class Money implements MoneyApi {
     for (const channel of this.#c.clientBook.channels.values()) {
       if (channel.state !== 'closed') await this.#readLanes(await this.#c.payer.refresh(channel, signal), signal)
     }
-    return this.#all().map(([channel, book]) => summary(channel, book))
+    return (await this.#all()).map(([channel, book]) => summary(channel, book))
   }
 
   async open(host: Hex, deposit: bigint, signal: AbortSignal, token = this.#defaultToken()): Promise<ChannelSummary> {
@@ -167,7 +169,7 @@ export class Money implements MoneyApi {
 
   async reconcile(signal: AbortSignal): Promise<ReconcileReport> {
     const lines: ReconcileReport['lines'] = []
-    for (const [channel, book] of this.#all()) {
+    for (const [channel, book] of await this.#all()) {
       const state = await this.#c.chain.state(channel.channelId, signal)
       const rows = book.rowsOf(channel.channelId)
       for (const row of rows) {
@@ -203,9 +205,9 @@ export class Money implements MoneyApi {
     return this.#c.recovery.run(signal)
   }
 
-  vouchers(): Promise<VoucherCopies> {
-    const books = [this.#c.clientBook, ...(this.#c.host === undefined ? [] : [this.#c.host.book])]
-    return Promise.resolve({ lines: books.flatMap((book) => copiesOf(this.#c.domain, book, this.#c.signer)) })
+  async vouchers(): Promise<VoucherCopies> {
+    const books = [this.#c.clientBook, await this.#c.hostBook()]
+    return { lines: books.flatMap((book) => copiesOf(this.#c.domain, book, this.#c.signer)) }
   }
 
   async restore(
@@ -236,8 +238,8 @@ export class Money implements MoneyApi {
     return lanes.reduce((all, lane) => all + sum(lane), 0n)
   }
 
-  #all(): [ChannelRecord, Book][] {
-    const books = [this.#c.clientBook, ...(this.#c.host === undefined ? [] : [this.#c.host.book])]
+  async #all(): Promise<[ChannelRecord, Book][]> {
+    const books = [this.#c.clientBook, await this.#c.hostBook()]
     return books.flatMap((book) => [...book.channels.values()].map((channel): [ChannelRecord, Book] => [channel, book]))
   }
 

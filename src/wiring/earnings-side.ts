@@ -1,17 +1,15 @@
 /** Builds the report of what was earned over the books, the registry and the chain's logs. */
 import { History } from '../chain/history.ts'
-import { Book } from '../role/book.ts'
+import type { Book } from '../role/book.ts'
 import { Earnings } from '../role/earnings.ts'
 import { chainChannel } from './base.ts'
 import type { Base } from './base.ts'
-import type { HostSide } from './host-side.ts'
 
-/** A host that does not run just now has earned all the same: its channels are read from its records. */
-export function makeEarnings(base: Base, host: HostSide | undefined): Earnings {
-  const { channels, registry, signer, store, tables } = base
+export function makeEarnings(base: Base, hostBook: () => Promise<Book>): Earnings {
+  const { channels, registry, signer, tables } = base
   return new Earnings({
     address: signer.address,
-    hostBook: async () => host?.book ?? (await Book.open(store, tables, 'host')),
+    hostBook,
     hostJobs: () => tables.hostJobs.entries(),
     history: new History(base.chain),
     ownTasks: (signal) => registry.list({ developer: signer.address }, signal),

@@ -3,6 +3,7 @@ import { NATIVE } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
 import { failpoint } from '../failpoint.ts'
 import type { MoneyApi } from '../role/api.ts'
+import { Book } from '../role/book.ts'
 import { Money } from '../role/money.ts'
 import { balanceOf, chainChannel } from './base.ts'
 import type { Base } from './base.ts'
@@ -20,15 +21,17 @@ export function moneyApi(
   host: HostSide | undefined,
 ): MoneyApi {
   const { channels, wallet, signer } = base
+  const hostBook = async () => host?.book ?? (await Book.open(base.store, base.tables, 'host'))
   return new Money({
     domain: base.chain.domain,
     signer,
     clientBook: book,
-    ...(host === undefined ? {} : { host: { book: host.book, settler: host.settler, restorer: host.restorer } }),
+    hostBook,
+    ...(host === undefined ? {} : { host: { settler: host.settler, restorer: host.restorer } }),
     client,
     payer,
     recovery,
-    earnings: makeEarnings(base, host),
+    earnings: makeEarnings(base, hostBook),
     tokens: base.tokens,
     chain: {
       state: (id, signal) => chainChannel(channels, id, signal),

@@ -8,6 +8,7 @@ import { channelIdOf, voucherDigest } from '../../src/core/typed.ts'
 import { formatVoucherLine, parseVoucherLine } from '../../src/core/voucher-line.ts'
 import type { VoucherLine } from '../../src/core/voucher-line.ts'
 import { makeRestorer } from '../../src/wiring/copies-side.ts'
+import { moneyApi } from '../../src/wiring/money-side.ts'
 import { exactAt, heard, openParties, requireAgreement, settled, signal } from './parties.ts'
 import type { Parties, Party } from './parties.ts'
 import type { Published } from './stage.ts'
@@ -35,6 +36,9 @@ describe('a host that lost its disk', { skip }, () => {
     const owed = billed.reduce((a, b) => a + b, 0n)
     await settled(host, owed)
     const { lines } = await host.money.vouchers()
+    const stopped = moneyApi(host.base, host.client, undefined)
+    assert.deepEqual((await stopped.vouchers()).lines, lines, 'also of a host that does not run')
+    assert.equal((await stopped.channels(signal)).length, 1)
     await host.close()
     host = await parties.open('host-again', HOST, { host: true, meets: client })
     await heard(client, host)
