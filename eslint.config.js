@@ -48,7 +48,7 @@ const rooms = {
   bundle: { rooms: ['core'], packages: ['node:.+', 'tar-stream', 'yauzl'] },
   flow: { rooms: ['core', 'task'], packages: ['zod', 'dependency-graph'], typesFromAnywhere: true },
   role: { rooms: ['core', 'task', 'bundle'], packages: ['node:.+', 'zod', 'lru-cache'], typesFromAnywhere: true },
-  http: { rooms: ['core'], packages: ['node:.+', 'express', 'zod', 'zod-openapi'], typesFromAnywhere: true },
+  http: { rooms: ['core', 'bundle'], packages: ['node:.+', 'express', 'zod', 'zod-openapi'], typesFromAnywhere: true },
   cli: {
     rooms: ['core', 'task', 'bundle', 'flow'],
     packages: ['node:.+', 'commander', 'zod', 'undici', 'yaml'],

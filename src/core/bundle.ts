@@ -10,6 +10,8 @@ import { findingsOf } from './text.ts'
 import { zCid, zCount } from './units.ts'
 
 export const BUNDLE_TYPE = 'application/vnd.meca.bundle'
+/** A bundle's `job.json` alone, for jobs without files. */
+export const JOB_TYPE = 'application/vnd.meca.job+json'
 export const JOB_FILE = 'job.json'
 export const RESULT_FILE = 'result.json'
 /** Inputs lie under `inputs/NAME` or `inputs/NAME/…`, outputs under `outputs/NAME` or `outputs/NAME/…`. */

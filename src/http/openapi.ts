@@ -6,6 +6,7 @@ import type { Call } from './call.ts'
 import { CALLS } from './calls.ts'
 import { LINES_TYPE } from './lines.ts'
 import { PROBLEM_TYPE } from './problem.ts'
+import { BUNDLE_TYPE, JOB_TYPE, zJobFile } from '../core/bundle.ts'
 import { runQuery } from './client-schemas.ts'
 import { jobId, problemDocument, taskRef } from './values.ts'
 
@@ -85,7 +86,11 @@ const runOperation: ZodOpenApiOperationObject = {
       'X-Meca-Runtime': z.string().optional(),
     }),
   },
-  requestBody: { content: { '*/*': { schema: bytes } } },
+  requestBody: {
+    description:
+      'Of an http task, its request. Of a files task, a bundle: a tar that begins with job.json and holds inputs/NAME; or that job.json alone, where no file is needed',
+    content: { '*/*': { schema: bytes }, [BUNDLE_TYPE]: { schema: bytes }, [JOB_TYPE]: { schema: zJobFile.partial() } },
+  },
   responses: { '200': theOutput, default: failure },
 }
 

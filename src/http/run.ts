@@ -9,6 +9,7 @@ import type { ErrorCode } from '../core/errors.ts'
 import type { JobStatus } from '../core/receipt.ts'
 import type { NodeApi, OnProgress, RunOptions, RunResult } from '../role/api.ts'
 import { takeBody } from './body.ts'
+import { jobInput } from './job-body.ts'
 import { check } from './call.ts'
 import { answerWithLines, wantsLines } from './lines.ts'
 import { harmlessType, sendOutput } from './output.ts'
@@ -44,8 +45,15 @@ export async function runTask(
 ): Promise<void> {
   const task = decodeURIComponent(encodedTask)
   const options = optionsOf(req)
-  const { input, release } = await takeBody(req, maxInputBytes)
-  const run = (onProgress: OnProgress) => api.client.run(task, input, options, onProgress, signal).finally(release)
+  const { input: body, release } = await takeBody(req, maxInputBytes)
+  const run = async (onProgress: OnProgress) => {
+    try {
+      const input = await jobInput(req.headers['content-type'], body)
+      return await api.client.run(task, input, options, onProgress, signal)
+    } finally {
+      await release()
+    }
+  }
   if (wantsLines(req.headers.accept)) return answerWithLines(res, run)
   const result = await run(unheard)
   if (result.status !== 'answered') return sendProblem(req, res, failureOf(result), undefined, headersOf(result))

@@ -7,6 +7,8 @@ import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'node:test'
+import { Readable } from 'node:stream'
+import { indexBundle } from '../../src/bundle/read.ts'
 import { MecaError } from '../../src/core/errors.ts'
 import { CID, HOST } from '../support/fake-api.ts'
 import { SECRET, send, sendRaw, serve } from './support.ts'
@@ -31,6 +33,17 @@ test('the body goes in as it is, the output comes out as it is', async (t) => {
 test('an empty body is an empty input', async (t) => {
   const node = await serve(t, { output: Buffer.from('nothing came') })
   assert.equal((await send(node, 'POST', RUN)).body.toString(), 'nothing came')
+})
+
+test('a files job without files is its job.json alone', async (t) => {
+  const node = await serve(t)
+  const headers = { 'Content-Type': 'application/vnd.meca.job+json' }
+  const reply = await send(node, 'POST', RUN, { body: '{"values":{"n":"42"}}', headers })
+  const { text } = await indexBundle(Readable.from([reply.body]), 'job.json')
+  assert.deepEqual(JSON.parse(text), { v: 1, values: { n: '42' }, files: {}, links: {}, env: {}, keepOnIpfs: false })
+  for (const body of ['no JSON', '[]', '{"values":{"n":42}}', '{"values":{"../n":"x"}}', '{"odd":1}']) {
+    assert.equal((await send(node, 'POST', RUN, { body, headers })).status, 400, body)
+  }
 })
 
 test('the task is named by its CID or by developer/name@version', async (t) => {
