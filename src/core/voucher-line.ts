@@ -8,7 +8,7 @@ import { findingsOf } from './text.ts'
 import { zAddress, zAmount, zCount, zHash, zSignature } from './units.ts'
 import { toWire, zTerms } from './wire.ts'
 
-export const zVoucherLine = z.strictObject({
+const zVoucherLine = z.strictObject({
   version: z.literal(1),
   chainId: zCount,
   channels: zAddress,

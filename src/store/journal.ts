@@ -80,6 +80,6 @@ export function damaged(what: string, seq?: number, cause?: unknown): MecaError 
 }
 
 /** JSON with every bigint as a decimal string. */
-export function stringify(value: unknown): string {
+function stringify(value: unknown): string {
   return JSON.stringify(value, (_key, v: unknown) => (typeof v === 'bigint' ? v.toString() : v))
 }
