@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { findAnvil } from '../../src/chain/anvil.ts'
+import { connect } from '../../src/chain/chain.ts'
 import { Wallet } from '../../src/chain/wallet.ts'
 import type { Intent } from '../../src/chain/wallet.ts'
+import { MecaError } from '../../src/core/errors.ts'
 import { armFailpoints } from '../../src/failpoint.ts'
 import { memoryIntents, startMarket } from './market.ts'
 import type { Market } from './market.ts'
@@ -163,3 +165,34 @@ test('a contract that refuses is quoted with its own words, and nothing is sent'
   await assert.rejects(unknown, { code: 'chain_refused', message: /UnknownTask\(taskId: 0x1212/ })
   assert.equal(await market.chain.transactionCount(wallet.address, 'latest', signal), 0)
 })
+
+test(
+  'of one that an endpoint said to be refused, and passed on, and the next one only one is ever mined',
+  { skip },
+  async () => {
+    const { rpc, signal, deployment, url } = market
+    const chain = await connect(url, deployment, { signal, pollMs: 20 })
+    const request = chain.rpc.request.bind(chain.rpc)
+    const before = await chain.balance(TO, signal)
+    const wallet = new Wallet(chain, market.signer(0), memoryIntents(), { bumpAfterMs: 50 })
+    await rpc('evm_setAutomine', false)
+    try {
+      chain.knows = () => Promise.resolve(false)
+      chain.rpc.request = async (method, params, s) => {
+        const answer = await request(method, params, s)
+        if (method === 'eth_sendRawTransaction') throw new MecaError('chain_refused', 'internal error')
+        return answer
+      }
+      await assert.rejects(wallet.send(pay(1000n), 'refused', signal), { code: 'chain_refused' })
+      chain.rpc.request = request
+      const next = wallet.send(pay(7n), 'next', signal)
+      await new Promise((resolve) => setTimeout(resolve, 400))
+      await rpc('evm_mine')
+      await next
+    } finally {
+      await rpc('evm_setAutomine', true)
+    }
+    await rpc('evm_mine')
+    assert.equal((await chain.balance(TO, signal)) - before, 7n)
+  },
+)

@@ -19,6 +19,13 @@ const BACK = ['test/role/restore-hostile.test.ts']
 const RECOVER = ['test/role/recover.test.ts']
 const EARNINGS = ['test/role/earnings.test.ts']
 const MONEY = ['test/cli/money.test.ts']
+const LYING = ['test/chaos/lying.test.ts']
+const TROUBLES = ['test/chaos/troubles.test.ts']
+const REORG = ['test/chaos/reorg.test.ts']
+const FEES = ['test/chain/fees.test.ts']
+const WALLET = ['test/chain/wallet.test.ts']
+const SETTLE = ['test/role/settle.test.ts']
+const LENDING = ['test/role/lending.test.ts']
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -495,5 +502,157 @@ export const MUTANTS: readonly Mutant[] = [
     from: "await open(path, 'wx', 0o600)",
     to: "await open(path, 'w', 0o600)",
     tests: MONEY,
+  },
+  {
+    name: 'chain: a receipt is believed whatever block it names',
+    file: 'src/chain/standing.ts',
+    from: '  return (await chain.block(signal, receipt.blockNumber)).hash === receipt.blockHash\n',
+    to: '  return true\n',
+    tests: LYING,
+    only: 'forged receipt: block hash',
+  },
+  {
+    name: 'chain: a receipt of another transaction counts',
+    file: 'src/chain/chain.ts',
+    from: 'transactionHash.toLowerCase() === hash)',
+    to: "transactionHash !== '0x')",
+    tests: LYING,
+    only: 'forged receipt: another transaction',
+  },
+  {
+    name: 'chain: no cap on what gas may cost',
+    file: 'src/chain/fees.ts',
+    from: '  if (asked > cap) throw tooDear(asked, cap)\n',
+    to: '',
+    tests: TROUBLES,
+    only: 'base fee is over the cap',
+  },
+  {
+    name: 'chain: a fee rise goes over the cap',
+    file: 'src/chain/fees.ts',
+    from: '  if (most > cap) return undefined\n',
+    to: '',
+    tests: FEES,
+  },
+  {
+    name: 'chain: absurd gas estimates are paid for',
+    file: 'src/chain/chain.ts',
+    from: 'n >= MIN_TX_GAS && n <= MAX_TX_GAS',
+    to: 'n >= 0n',
+    tests: LYING,
+    only: 'gas estimate',
+  },
+  {
+    name: 'chain: the next transaction does not compete with one that an endpoint refused',
+    file: 'src/chain/wallet.ts',
+    from: "transactionCount(this.address, 'latest', signal)",
+    to: "transactionCount(this.address, 'pending', signal)",
+    tests: WALLET,
+    only: 'said to be refused',
+  },
+  {
+    name: 'chain: a transaction with too high a number is not called off',
+    file: 'src/chain/wallet.ts',
+    from: '      if (now - gapSince > gapMs) return this.#callOff(intent, signal)\n',
+    to: '      if (now - gapSince > gapMs) return this.#ended(intent, found)\n',
+    tests: TROUBLES,
+    only: 'called off',
+  },
+  {
+    name: 'chain: answers may hold more than the contract gives',
+    file: 'src/chain/codec.ts',
+    from: '!== data.toLowerCase())',
+    to: "=== '')",
+    tests: LYING,
+    only: 'gives too much',
+  },
+  {
+    name: 'chain: another chain at the same address is not noticed',
+    file: 'src/chain/chain.ts',
+    from: '    if (found !== chainId) throw',
+    to: '    if (found < 0) throw',
+    tests: LYING,
+    only: 'other chain id',
+  },
+  {
+    name: 'chain: other code at a contract’s address is not noticed',
+    file: 'src/chain/chain.ts',
+    from: '    if (code !== before) throw',
+    to: "    if (code === '') throw",
+    tests: LYING,
+    only: 'wrong contract code',
+  },
+  {
+    name: 'chain: the second endpoint is not asked',
+    file: 'src/wiring/deposits.ts',
+    from: 'const others = witness === undefined ? []',
+    to: 'const others = witness !== null ? []',
+    tests: LYING,
+    only: 'deposit forged',
+  },
+  {
+    name: 'chain: a claim that vanished is not made again',
+    file: 'src/role/watch.ts',
+    from: '    if (total < before) this.vanished.add(channelId)\n',
+    to: '',
+    tests: SETTLE,
+  },
+  {
+    name: 'chain: tasks that were paid more than their channel are believed',
+    file: 'src/role/watch.ts',
+    from: '    if (total > claimed) throw this.#contradiction(channelId, total, claimed)\n',
+    to: '',
+    tests: SETTLE,
+  },
+  {
+    name: 'chain: a channel that was ended is never looked at again',
+    file: 'src/role/seen.ts',
+    from: "  return state !== 'closed' || pending > 0n || now - closedAt < WATCH_CLOSED_MS\n",
+    to: "  return state !== 'closed'\n",
+    tests: SETTLE,
+  },
+  {
+    name: 'chain: no alarm over a close',
+    file: 'src/role/settle.ts',
+    from: "      alarms.set('channel ', channelAlarms(book, this.#watch.chainNow, tell))\n",
+    to: '',
+    tests: SETTLE,
+  },
+  {
+    name: 'chain: claims go by a clock that can be set',
+    file: 'src/role/settle.ts',
+    from: '    const late = now() - this.#lastLateAt >= claimEveryMs\n',
+    to: '    const late = this.#c.wallNow() - this.#lastLateAt >= claimEveryMs\n',
+    tests: SETTLE,
+  },
+  {
+    name: 'chain: a deposit that vanished frees its part of the limit',
+    file: 'src/role/lending.ts',
+    from: '    const beyond = this.#book.vouchedOn(channelId) - (this.#confirmed.get(channelId) ?? 0n)\n',
+    to: '    const beyond = -(this.#confirmed.get(channelId) ?? 0n)\n',
+    tests: LENDING,
+  },
+  {
+    name: 'chain: each channel has the whole limit of unconfirmed deposits',
+    file: 'src/role/lending.ts',
+    from: ' - this.#usedBut(channelId, token)',
+    to: '',
+    tests: LENDING,
+  },
+  {
+    name: 'chain: an opening that failed is tried under another name',
+    file: 'src/role/payer.ts',
+    from: '      ...begun?.terms,\n',
+    to: '',
+    tests: LYING,
+    only: 'deposit hidden|channel said',
+  },
+  {
+    name: 'chain: payouts that a reorganisation undid count',
+    file: 'src/wiring/payouts.ts',
+    from: '!(await isThere(chain, tx, signal))) continue',
+    to: '!tx) continue',
+    tests: REORG,
+    only: 'withdrawal of the host',
   },
 ]
