@@ -379,8 +379,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/role/host-vouchers.ts',
     from: 'if (row === undefined || !covers(row.billed, totals)) return undefined',
     to: 'if (row === undefined) return undefined',
-    tests: CLIENT,
-    only: 'exact',
+    tests: CAPS,
   },
   {
     name: 'one confirmation is as good as many',

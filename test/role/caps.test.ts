@@ -45,7 +45,12 @@ describe('the bounds that each side sets itself', { skip }, () => {
     assert.match(await alice.refusal('busy', 'second'), /collects first/)
     const billed = side.book.row(channelId, task.taskId)?.billed
     assert.ok(billed)
-    alice.send(FRAME.ack, { channelId, ids: ['first'], vouchers: [alice.voucher(terms, task, billed)] })
+    // One that says more than was billed would let the host claim what it did not earn; it is passed over.
+    const more = { ...billed, hostAmount: billed.hostAmount + 1n }
+    for (const totals of [more, billed])
+      alice.send(FRAME.ack, { channelId, ids: ['first'], vouchers: [alice.voucher(terms, task, totals)] })
+    await eventually('an exact voucher is taken', () => side.book.row(channelId, task.taskId)?.exact !== undefined)
+    assert.deepEqual(side.book.row(channelId, task.taskId)?.exact?.totals, billed)
     await eventually('the host has collected', async () => {
       await side.settler.claim(channelId)
       return sum(side.book.row(channelId, task.taskId)?.claimed ?? billed) === sum(billed)
