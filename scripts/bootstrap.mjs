@@ -39,6 +39,7 @@ const COMMANDS = {
   'crash:engine': crashCommand('engine'),
   'crash:rot': crashCommand('rot-market'),
   'chaos:chain': { docker: 'no', run: (c, args) => script(c, 'test/chaos/run.ts', args) },
+  conformance: { docker: 'needed', run: (c, args) => script(c, 'scripts/conformance.ts', args) },
   mutants: { docker: 'wanted', run: (c, args) => script(c, 'scripts/mutants.ts', args) },
   format: {
     docker: 'no',
