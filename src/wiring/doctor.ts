@@ -6,8 +6,8 @@ import { formatDecimal } from '../core/units.ts'
 import type { DoctorReport } from '../role/api.ts'
 import { balanceOf } from './base.ts'
 import type { Base } from './base.ts'
-import { tellPending } from '../role/risk.ts'
 import type { HostSide } from './host-side.ts'
+import { moneyFindings } from './money-findings.ts'
 
 type Finding = DoctorReport['findings'][number]
 
@@ -33,21 +33,10 @@ export async function doctor(
     ['disk', async () => checkDisk(base)],
     ['records', async () => ({ level: 'ok', detail: `${base.store.sequence} entries, every one checked at start` })],
   ]
+  const money = moneyFindings(base, host, AbortSignal.any([signal, AbortSignal.timeout(CHECK_TIMEOUT_MS)]))
   const { findings } = await examine(checks, signal)
-  const all = [...findings, ...moneyFindings(base, host)]
+  const all = [...findings, ...(await money.catch((error: unknown) => [failed('money', error)]))]
   return { ok: all.every(({ ok }) => ok), findings: all }
-}
-
-/** Every alarm that stands; without any, what is unclaimed. */
-function moneyFindings(base: Base, host: HostSide | undefined): Finding[] {
-  const alarms = base.alarms.list().map(({ level, detail, cure }): Finding => {
-    return { what: 'money', ok: level !== 'error', level, detail, cure }
-  })
-  if (alarms.length > 0 || host === undefined) return alarms
-  const { book, settler } = host
-  const live = [...book.channels.values()].filter(({ channelId }) => settler.pendingOn(channelId) > 0n)
-  const unclaimed = tellPending(book, live, (amount, token) => base.currencies.show(amount, token))
-  return [{ what: 'money', ok: true, level: 'ok', detail: `${unclaimed} is unclaimed, nothing of it in danger` }]
 }
 
 /** All of them at once; one that throws is a finding with its cure. */
@@ -58,12 +47,16 @@ export async function examine(checks: readonly Check[], signal: AbortSignal): Pr
         const found = await check(AbortSignal.any([signal, AbortSignal.timeout(CHECK_TIMEOUT_MS)]))
         return { what, ok: found.level !== 'error', ...found }
       } catch (error) {
-        const { message, cure } = asMecaError(error)
-        return { what, ok: false, level: 'error', detail: message, ...(cure === undefined ? {} : { cure }) }
+        return failed(what, error)
       }
     }),
   )
   return { ok: findings.every(({ ok }) => ok), findings }
+}
+
+function failed(what: string, error: unknown): Finding {
+  const { message, cure } = asMecaError(error)
+  return { what, ok: false, level: 'error', detail: message, ...(cure === undefined ? {} : { cure }) }
 }
 
 export async function checkEngine(engine: Engine, signal: AbortSignal): Promise<Found> {

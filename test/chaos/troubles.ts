@@ -91,6 +91,8 @@ async function openHostSide(stage: Stage, flags: Record<string, unknown>) {
   return { base, closer, side, report, status: () => hostApi(base, side).status() }
 }
 
+const noEngine = () => Promise.resolve(new FakeEngine().engine)
+
 export const TROUBLES: readonly Trouble[] = [
   {
     name: 'the base fee rises a hundredfold while a transaction waits: it is replaced, and arrives once',
@@ -198,6 +200,12 @@ export const TROUBLES: readonly Trouble[] = [
       await first.closer.close()
       await startClose()
       await stage.market.later(CLOSE_SECONDS / 2)
+      const down = await stage.open('host', HOST)
+      const { findings } = await doctor(down.base, noEngine, undefined, stage.market.signal)
+      const money = findings.filter(({ what }) => what === 'money')
+      assert.match(money[0]?.detail ?? '', /is unclaimed by the host of this home, which does not run/)
+      assert.match(money[1]?.detail ?? '', /whose client is closing and can finish it in [0-9] min/)
+      await down.closer.close()
       const second = await again()
       await eventually('the claim', async () => (await claimed()) >= billed)
       await eventually('the book knows', () => second.side.settler.pendingOn(channelId) === 0n)
