@@ -1,10 +1,12 @@
 /**
  * Switches the program's defences off, one at a time, in a copy of the checkout, and runs the tests that must notice. A
  * mutant that survives is a hole in the tests, and the exit code says so. What came of each is written to docs/mutants.md
- * where all of them were tried. `npm run mutants [-- --only WORDS] [-- --list]`.
+ * where all of them were tried. `npm run mutants [-- --only WORDS] [-- --list] [-- --keep FILE]`; what was caught is
+ * kept in that file, and not tried again by the next run that names it.
  */
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -19,7 +21,9 @@ const TEST_TIMEOUT_MS = 120_000
 type End = 'caught' | 'SURVIVED' | 'SOUND CODE FAILS'
 type Outcome = { mutant: Mutant; end: End; by: string; seconds: number }
 
-const { values } = parseArgs({ options: { only: { type: 'string' }, list: { type: 'boolean' } } })
+const { values } = parseArgs({
+  options: { only: { type: 'string' }, list: { type: 'boolean' }, keep: { type: 'string' } },
+})
 const chosen = MUTANTS.filter(({ name }) => values.only === undefined || name.includes(values.only))
 process.exitCode = values.list === true ? list() : run()
 
@@ -29,7 +33,7 @@ function list(): number {
 }
 
 function run(): number {
-  const folder = mkdtempSync(join(tmpdir(), 'meca-mutants-'))
+  const folder = mkdtempSync(join(tmpdir(), 'meca-defences-'))
   try {
     for (const name of COPIED) cpSync(join(ROOT, name), join(folder, name), { recursive: true })
     symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
@@ -46,6 +50,8 @@ function run(): number {
 
 /** The tests must pass before, or their failing says nothing. */
 function hunt(folder: string, mutant: Mutant, sound: Map<string, string | undefined>): Outcome {
+  const known = kept(mutant)
+  if (known !== undefined) return { mutant, end: 'caught', by: known, seconds: 0 }
   const began = performance.now()
   const key = [mutant.only, ...mutant.tests].join(' ')
   if (!sound.has(key)) sound.set(key, failing(folder, mutant))
@@ -53,8 +59,22 @@ function hunt(folder: string, mutant: Mutant, sound: Map<string, string | undefi
   const by = before ?? underMutation(folder, mutant)
   const end = before !== undefined ? 'SOUND CODE FAILS' : by === undefined ? 'SURVIVED' : 'caught'
   const outcome: Outcome = { mutant, end, by: by ?? '', seconds: (performance.now() - began) / 1000 }
+  keep(outcome)
   console.log(`${end.padEnd(9)} ${mutant.name} (${outcome.seconds.toFixed(0)} s) ${outcome.by}`)
   return outcome
+}
+
+/** Which test caught this very change in a run before. */
+function kept({ name, from, to }: Mutant): string | undefined {
+  if (values.keep === undefined || !existsSync(values.keep)) return undefined
+  const lines = readFileSync(values.keep, 'utf8').trimEnd().split('\n')
+  const all = lines.map((line) => JSON.parse(line) as { name: string; from: string; to: string; by: string })
+  return all.find((one) => one.name === name && one.from === from && one.to === to)?.by
+}
+
+function keep({ mutant: { name, from, to }, end, by }: Outcome): void {
+  if (values.keep !== undefined && end === 'caught')
+    appendFileSync(values.keep, `${JSON.stringify({ name, from, to, by })}\n`)
 }
 
 function underMutation(folder: string, mutant: Mutant): string | undefined {

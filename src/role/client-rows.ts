@@ -112,6 +112,8 @@ export class ClientRows {
 
   /** Nothing ran: the price is free again. */
   free(job: ClientJob): LiveRow {
+    // Whoever refuses a job may not have looked at the voucher beside it, such as a host whose disk is full.
+    this.#vouchersSent.delete(job.taskId)
     const row = this.of(job)
     const freed = { ...row, ...settle(row, job.price, ZERO) }
     this.#c.book.stageRow(freed)

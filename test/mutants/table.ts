@@ -139,8 +139,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'bytes of another hash',
     file: 'src/store/blobs.ts',
-    from: '  if (expect === undefined || expect === hash) return\n',
-    to: '  if (expect === undefined || hash.length > 0) return\n',
+    from: 'return await intake.finish(options.expect)',
+    to: 'return await intake.finish(undefined)',
     tests: ['test/store/blobs.test.ts'],
   },
   {
@@ -380,6 +380,14 @@ export const MUTANTS: readonly Mutant[] = [
     from: 'if (row === undefined || !covers(row.billed, totals)) return undefined',
     to: 'if (row === undefined) return undefined',
     tests: CAPS,
+  },
+  {
+    name: 'a voucher beside a refused job counts as arrived',
+    file: 'src/role/client-rows.ts',
+    from: '    this.#vouchersSent.delete(job.taskId)\n',
+    to: '',
+    tests: HOST,
+    only: 'nobody looked at its voucher',
   },
   {
     name: 'one confirmation is as good as many',

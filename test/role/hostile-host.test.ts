@@ -204,6 +204,17 @@ describe('a hostile host', { skip }, () => {
     assert.deepEqual(owed(), { vouched: PRICE, billed: PRICE, reserved: 0n })
   })
 
+  test('a host that refused a job, so that nobody looked at its voucher, gets the voucher again with the next', async () => {
+    host.behave.submit = (line, { channelId, jobs }) => {
+      for (const { id } of jobs) line.refuse(channelId, id, 'disk_full')
+    }
+    await failure('no_host', run())
+    host.behave = {}
+    await run()
+    const vouchers = host.submits.map((submit) => submit.vouchers.length)
+    assert.deepEqual(vouchers, [1, 1])
+  })
+
   test('a job that was refused and is then answered, again and again, is booked once', async () => {
     const flood = Promise.withResolvers<void>()
     host.behave.submit = (line, { channelId, jobs }) => {
