@@ -1,7 +1,7 @@
 /**
  * `npm run contracts -- coverage`: every line and branch of our contracts is reached by a test, or the exit code is 1.
- * What forge's source map cannot see stands in `GAPS`, by the text of the line and with the reason; a gap that is none
- * any more is a fault too.
+ * Not counted are lines of assembly, which forge cannot see into. What else its source map misses stands in `GAPS`, by
+ * the text of the line and with the reason; a gap that is none any more is a fault too.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -13,7 +13,18 @@ const ROOT = join(import.meta.dirname, '..')
 /** `line` is the line's text without its margins. */
 type Gap = { file: string; line: string; why: string }
 
-const GAPS: readonly Gap[] = []
+const GAPS: readonly Gap[] = [
+  {
+    file: 'contracts/Channels.sol',
+    line: 'return next;',
+    why: 'the source map loses it in _skipGroup; the mutant "the group behind begins anew" shows that a test reaches it',
+  },
+  {
+    file: 'contracts/Channels.sol',
+    line: 'return reason;',
+    why: 'the source map loses it; the mutant "skips without a reason" shows that tests reach it',
+  },
+]
 
 type Missed = { file: string; number: number; line: string; what: 'line' | 'branch' }
 type Report = { lines: number; branches: number; missed: Missed[] }
@@ -31,6 +42,18 @@ export function cover(forge: string): number {
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+/** forge cannot see into assembly; the differential test and the golden vectors hold what these blocks do. */
+function assemblyLines(source: readonly string[]): Set<number> {
+  const lines = new Set<number>()
+  let inside = false
+  for (const [i, line] of source.entries()) {
+    if (inside) lines.add(i + 1)
+    if (line.includes('assembly (')) inside = true
+    else if (line.trim() === '}') inside = false
+  }
+  return lines
 }
 
 function tell({ lines, branches, missed }: Report): number {
@@ -53,7 +76,9 @@ function read(report: string): Report {
     const source = readFileSync(join(ROOT, file), 'utf8').split('\n')
     const miss = (number: number, what: Missed['what']) =>
       result.missed.push({ file, number, line: source[number - 1]?.trim() ?? '', what })
+    const assembly = assemblyLines(source)
     for (const [, line, hits] of record.matchAll(/^DA:(\d+),(\d+)/gm)) {
+      if (assembly.has(Number(line))) continue
       result.lines++
       if (hits === '0') miss(Number(line), 'line')
     }

@@ -216,6 +216,12 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   typed('releases of any sum', 'abi.encode(RELEASE, channelId, claimed)', 'abi.encode(RELEASE, channelId)'),
   typed('openings of any amount', 'abi.encode(OPEN, channelId, amount)', 'abi.encode(OPEN, channelId)'),
+  channels(
+    'the group behind begins anew',
+    '            ++next;\n        }\n        return next;',
+    '            ++next;\n        }\n        return 0;',
+  ),
+  channels('skips without a reason', 'return reason;', 'return Skip.None;'),
   typed('any claimer', 'abi.encode(CLAIMER, channelId, claimer)', 'abi.encode(CLAIMER, channelId)'),
 ]
 
