@@ -39,7 +39,7 @@ export type Claimed = {
 /** What a channel is claimed with: `true` takes the highest voucher where the exact one says less. */
 type Urgent = (channel: ChannelRecord) => boolean
 
-const SIGHT_MS = 15_000
+const SIGHT_MS = 5_000
 
 export class Settler {
   readonly #c: SettleComponents

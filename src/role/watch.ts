@@ -35,8 +35,8 @@ export type WatchComponents = {
 
 /** Channels asked about at once: public endpoints count requests. */
 const AT_ONCE = 16
-/** So long without a look at the channels is an alarm: a close takes a quarter of an hour at least. */
-const UNSEEN_MS = 60_000
+/** So long without a look at the channels, or three looks in a row, is an alarm, within a minute by the usual settings. */
+const UNSEEN_MS = 40_000
 
 export class Watch {
   /** Channels of which the chain has taken a claim back. */
@@ -96,7 +96,7 @@ export class Watch {
   checkSight(): void {
     const { alarms, book, now, tell, watchEveryMs } = this.#c
     const agoMs = now() - this.#lookedAt
-    if (agoMs < UNSEEN_MS + watchEveryMs) return
+    if (agoMs < Math.max(UNSEEN_MS, 3 * watchEveryMs)) return
     const pending = tellPending(book, this.channels(), tell)
     alarms.raise('sight', {
       level: 'error',
