@@ -139,10 +139,10 @@ export class Settler {
     const due = [...byToken].filter(([token, of]) => this.#isDue(token, of, late)).flatMap(([, of]) => of)
     const again = new Set(this.#watch.vanished)
     this.#watch.vanished.clear()
-    const presses: Urgent = (c) => (c.state === 'closing' && c.closesAt > 0) || again.has(c.channelId)
+    const isClosing: Urgent = (c) => c.state === 'closing' && c.closesAt > 0
     try {
-      const dueOrPressing = channels.filter((c) => due.includes(c) || presses(c))
-      await this.#collect(dueOrPressing, (c) => late || presses(c))
+      const dueOrPressing = channels.filter((c) => due.includes(c) || isClosing(c) || again.has(c.channelId))
+      await this.#collect(dueOrPressing, (c) => late || isClosing(c))
     } catch (error) {
       for (const channelId of again) this.#watch.vanished.add(channelId)
       throw error

@@ -115,7 +115,7 @@ export const TROUBLES: readonly Trouble[] = [
     name: 'the base fee is over the cap: nothing is sent until it is under it again',
     run: async (t) => {
       const { market, chain, intents, wallet } = await funded(t)
-      const careful = wallet({ maxFeePerGas: 50n * GWEI })
+      const careful = wallet({ maxFeePerGas: 50n * GWEI, maxWaitMs: 2000 })
       await setBaseFee(market, 100n * GWEI)
       await market.rpc('evm_mine')
       assert.equal(await codeOf(careful.send(pay(7n), 'pay', market.signal)), 'price_cap')

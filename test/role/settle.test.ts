@@ -257,3 +257,13 @@ test('a chain that cannot be seen is an alarm within a minute, with what hangs o
   chain.down = false
   await eventually('it is over', () => alarms.list().length === 0)
 })
+
+test('P-reorg a claim that vanished is made again by what was billed, not by the slack of the highest voucher', async (t) => {
+  const { chain, settler, add, said } = await open(t, { claimThreshold: new Map(), claimEveryMs: 1e9 })
+  // A job has ended whose exact voucher is still on its way.
+  const one = add(1, { billed: totals(2, 70n), exact: exact(totals(1, 60n)), claimed: totals(1, 60n) })
+  chain.lanes.set(one.channelId, totals(1, 10n))
+  settler.start()
+  await eventually('the claim', () => said(one).length === 1)
+  assert.equal(said(one)[0]?.rows[0]?.signature, EXACT)
+})
