@@ -9,7 +9,8 @@ import type { Plan } from '../../src/core/plan.ts'
 import { imageFacts } from '../../src/engine/image-facts.ts'
 import { sandboxOptions } from '../../src/engine/options.ts'
 import type { SandboxInput } from '../../src/engine/options.ts'
-import { mecaPlan } from '../support/plans.ts'
+import { holderOptions } from '../../src/engine/room.ts'
+import { filesPlan, mecaPlan } from '../support/plans.ts'
 
 const MIB = 2 ** 20
 
@@ -203,4 +204,52 @@ test('an image with too much environment, too many or impossible volumes is refu
   assert.throws(() => imageFacts(volumes(...many)), { code: 'invalid_task' })
   assert.throws(() => imageFacts({ Env: ['A='.padEnd(70_000, 'x')] }), { code: 'invalid_task' })
   assert.throws(() => imageFacts({ Env: Array.from({ length: 513 }, (_, i) => `A${i}=`) }), { code: 'invalid_task' })
+})
+
+/** What a files plan adds to the walls, and nothing else. */
+const FILES = {
+  mounts: [
+    { path: '/inputs', volume: 'v-0-disk', writable: false },
+    { path: '/tmp', volume: 'v-1-memory', writable: true },
+  ],
+}
+const volume = (Source: string, Target: string, ReadOnly: boolean) => ({
+  Type: 'volume',
+  Source,
+  Target,
+  ReadOnly,
+  VolumeOptions: { NoCopy: true, Labels: {}, DriverConfig: { Name: '', Options: {} } },
+})
+
+test('a files plan stands behind the same walls, field by field, with its volumes beside them', () => {
+  const files = host({ plan: filesPlan('true'), facts: { user: '', env: [], volumes: ['/inputs'] }, ...FILES })
+  const mounts = [volume('v-0-disk', '/inputs', true), volume('v-1-memory', '/tmp', false)]
+  assert.deepEqual(files, { ...EXPECTED, Mounts: mounts, Tmpfs: {} }, 'no scratch space where a volume is')
+})
+
+test('an entry point and a working folder are set only where the plan has them', () => {
+  const exchange = { entrypoint: ['a', 'b'], workingFolder: '/w' }
+  const set = sandboxOptions(input({ plan: filesPlan('true', { exchange }) }))
+  assert.deepEqual([set.Entrypoint, set.WorkingDir, set.Cmd], [['a', 'b'], '/w', ['sh', '-c', 'true']])
+  const plain = sandboxOptions(input({ plan: filesPlan('true') }))
+  assert.deepEqual(['Entrypoint' in plain, 'WorkingDir' in plain], [false, false])
+})
+
+test('a files plan gets its GPUs by id too', () => {
+  assert.deepEqual(host({ plan: filesPlan('true'), gpuIds: ['3'] }).DeviceRequests, [
+    { Driver: 'nvidia', DeviceIDs: ['3'], Capabilities: [['gpu']] },
+  ])
+})
+
+test('the holder of volumes stands behind the walls as well, without any network', () => {
+  const { HostConfig, ...rest } = holderOptions('h', 'sha256:own', FILES.mounts, { labels: { a: 'b' }, seccomp: '{}' })
+  const walls = Object.entries(EXPECTED).filter(([field]) => field in (HostConfig ?? {}))
+  const own = ['NetworkMode', 'ReadonlyRootfs', 'Memory', 'MemorySwap', 'PidsLimit']
+  for (const [field, value] of walls.filter(([name]) => !own.includes(name)))
+    assert.deepEqual((HostConfig as Record<string, unknown>)[field], value, field)
+  assert.deepEqual(
+    own.map((field) => (HostConfig as Record<string, unknown>)[field]),
+    ['none', false, 16 * MIB, 16 * MIB, 8],
+  )
+  assert.deepEqual([rest.User, rest.Labels, rest.Image, rest.Env], ['65534:65534', { a: 'b' }, 'sha256:own', []])
 })

@@ -32,6 +32,7 @@ function errorsOf({ exitCode, outOfMemory, killedFor }: ContainerEnd): string[] 
   return [
     ...(timedOut ? ['Docker process timeout'] : []),
     ...(killedFor === 'log budget' ? ['Docker process printed more than the log budget'] : []),
+    ...(killedFor === 'disk budget' ? ['Docker process wrote more than the disk budget'] : []),
     ...(killedFor === 'stopped' ? ['Docker process stopped by the host'] : []),
     ...(exitCode === 0 ? [] : [`Docker process exit code ${exitCode}${killed}`]),
     ...(killedFor === undefined && (exitCode === KILLED || outOfMemory) && exitCode !== 0
@@ -44,6 +45,8 @@ function problemOf(task: DockerTask, job: FilesJob, end: ContainerEnd): NonNulla
   if (end.killedFor === 'time limit') return timedOut(task, job)
   if (end.killedFor === 'log budget')
     return { message: `${task.name} printed more than its log budget`, cure: 'print less, or write it into an output' }
+  if (end.killedFor === 'disk budget')
+    return { message: `${task.name} wrote more beside its outputs than it may`, cure: 'write below a listed output' }
   if (end.killedFor === 'stopped') return { message: `${task.name} was stopped before its end` }
   const log = 'read what it printed'
   if (end.outOfMemory || end.exitCode === KILLED)

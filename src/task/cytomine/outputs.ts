@@ -41,6 +41,11 @@ function endProblem(name: string, { exitCode, outOfMemory, killedFor }: Containe
       message: `${name} was ended because it printed too much`,
       cure: 'write results to files, not to the console',
     }
+  if (killedFor === 'disk budget')
+    return {
+      message: `${name} was ended because it wrote too much beside its outputs`,
+      cure: 'write results into the output folder, and keep caches small',
+    }
   if (outOfMemory)
     return {
       message: `${name} ran out of memory (exit code ${exitCode})`,

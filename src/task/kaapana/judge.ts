@@ -29,6 +29,11 @@ function problemOf({ template }: Instance, job: FilesJob, end: Ran['end']): NonN
     }
   if (end.killedFor === 'log budget')
     return { message: `${what} printed more than its log budget`, cure: 'print less, or write it into an output' }
+  if (end.killedFor === 'disk budget')
+    return {
+      message: `${what} wrote more beside its channels than it may`,
+      cure: 'write results and large caches into an output channel or /tmp',
+    }
   if (end.killedFor === 'stopped') return { message: `${what} was stopped before its end` }
   if (end.outOfMemory || end.exitCode === KILLED)
     return {
