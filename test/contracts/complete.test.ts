@@ -1,14 +1,14 @@
 /**
  * What is promised is tried: every invariant I1 to I24 and every attack P1 to P31 has a test that carries its number, or
  * stands in contracts/README.md with the reason why it cannot arise; every function of every contract has a branching
- * tree, whose every leaf names tests that exist; every mutant is aimed.
+ * tree, whose every leaf names tests that exist; every defence of the list of mutants was switched off, and noticed.
  */
 import assert from 'node:assert/strict'
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { MUTANTS } from '../../scripts/contracts-mutants-list.ts'
-import { mutate } from '../../scripts/contracts-mutants.ts'
+import { mutate, readTable } from '../../scripts/contracts-mutants.ts'
 import { channelsAbi, hostsAbi, tasksAbi } from '../../src/chain/abi.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -88,6 +88,14 @@ for (const { name, abi } of CONTRACTS) {
 test('every mutant is aimed at a line that stands once, and no two have one name', () => {
   for (const mutant of MUTANTS) mutate(read(`contracts/${mutant.file}.sol`), mutant)
   assert.equal(new Set(MUTANTS.map(({ file, name }) => `${file} | ${name}`)).size, MUTANTS.length)
+})
+
+test('contracts/MUTANTS.md names the test that noticed each mutant it tried', () => {
+  const tried = [...readTable().values()].filter((by) => by !== 'not tried')
+  assert.deepEqual(
+    tried.filter((by) => !functions.includes(by)),
+    [],
+  )
 })
 
 function range(count: number): number[] {
