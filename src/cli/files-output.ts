@@ -1,8 +1,10 @@
 /** The outputs of a files task as the command line shows them: a table, a JSON map, or a folder. */
+import { access, constants, stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { peekResult, unpackResult } from '../bundle/local.ts'
 import { readBundle } from '../bundle/read.ts'
-import { unpackResult } from '../bundle/local.ts'
-import { BUNDLE_TYPE, OUTPUTS } from '../core/bundle.ts'
-import type { OutputFact } from '../core/bundle.ts'
+import { BUNDLE_TYPE, CONSOLE_FILE, OUTPUTS } from '../core/bundle.ts'
+import type { OutputFact, ResultFile } from '../core/bundle.ts'
 import { MecaError } from '../core/errors.ts'
 import { printable } from '../core/text.ts'
 import type { NodeApi, RunResult } from '../role/api.ts'
@@ -27,7 +29,9 @@ export async function showFiles(
 ): Promise<void> {
   const { output } = context
   const facts = result.outputs ?? {}
-  const folder = out === undefined || result.outputBytes === 0 ? undefined : await unpack(api, result, out)
+  const unpacked = out === undefined || result.outputBytes === 0 ? undefined : await unpack(api, result, out)
+  const folder = unpacked?.folder
+  const report = result.outputBytes === 0 ? undefined : await peekResult(await api.client.output(result.job))
   const texts = folder === undefined && result.outputBytes > 0 ? await textsOf(api, result) : new Map<string, string>()
   const shown = Object.fromEntries(
     Object.entries(facts).map(([name, fact]): [string, ShownOutput] => [
@@ -40,14 +44,56 @@ export async function showFiles(
     ]),
   )
   const where = folder === undefined ? {} : { outputFolder: folder }
-  output.result({ json: { ...result, outputs: shown, ...where }, id: folder ?? result.job, text: tableOf(shown) })
-  if (folder !== undefined) output.say(`outputs and console.log are in ${folder}`)
+  const json = { ...result, outputs: shown, ...where, ...noticedIn(report) }
+  output.result({ json, id: folder ?? result.job, text: tableOf(shown) })
+  for (const line of linesOf(result, report)) output.say(line)
+  if (unpacked !== undefined) output.say(`${contentOf(unpacked.names)} in ${unpacked.folder}`)
   else if (Object.keys(facts).length > 0) output.say(`write them to a folder: meca job result ${result.job} --out DIR`)
 }
 
-async function unpack(api: NodeApi, { job }: RunResult, out: string): Promise<string> {
+/** Throws `bad_input` where outputs cannot be written below `out`: to be asked before anything is paid. */
+export async function requireFolder(out: string): Promise<void> {
+  const cure = 'nothing was sent or paid; name a folder with --out'
+  if (out === '-') throw new MecaError('bad_input', 'The outputs of a files task cannot go to stdout', { cure })
+  for (let place = resolve(out); ; place = dirname(place)) {
+    const info = await stat(place).catch(() => undefined) // not there yet, then: its parent decides
+    if (info === undefined && place !== dirname(place)) continue
+    if (info?.isDirectory() !== true) throw new MecaError('bad_input', `${place} is not a folder`, { cure })
+    return access(place, constants.W_OK).catch((cause: unknown) => {
+      throw new MecaError('bad_input', `Nothing can be written into ${place}`, { cause, cure })
+    })
+  }
+}
+
+/** What the host and the format noticed, where there is anything. */
+function noticedIn(report: ResultFile | undefined): Partial<Pick<ResultFile, 'warnings' | 'leftOut'>> {
+  return {
+    ...(report === undefined || report.warnings.length === 0 ? {} : { warnings: report.warnings }),
+    ...(report === undefined || report.leftOut.length === 0 ? {} : { leftOut: report.leftOut }),
+  }
+}
+
+function linesOf({ skipped }: RunResult, report: ResultFile | undefined): string[] {
+  return [
+    ...(skipped === true ? ['skipped: the task said that there was nothing for it to do'] : []),
+    ...(report?.warnings ?? []).map((text) => `warning: ${printable(text)}`),
+    ...(report?.leftOut ?? []).map(({ path, why }) => `left out: ${printable(path)}, ${printable(why)}`),
+  ]
+}
+
+/** A task that printed nothing left no console. */
+function contentOf(names: readonly string[]): string {
+  if (!names.includes(CONSOLE_FILE)) return 'outputs are'
+  return names.length === 1 ? `${CONSOLE_FILE} is` : `outputs and ${CONSOLE_FILE} are`
+}
+
+async function unpack(
+  api: NodeApi,
+  { job }: RunResult,
+  out: string,
+): Promise<{ folder: string; names: readonly string[] }> {
   try {
-    return (await unpackResult(await api.client.output(job), out)).folder
+    return await unpackResult(await api.client.output(job), out)
   } catch (cause) {
     if (cause instanceof MecaError) throw cause
     throw new MecaError('bad_input', `The outputs cannot be written to ${out}`, {

@@ -7,7 +7,7 @@ import type { NodeApi, RunOptions, RunResult, TokenInfo } from '../role/api.ts'
 import { money, sum } from './amounts.ts'
 import { tokensOf } from './context.ts'
 import type { Context } from './context.ts'
-import { isFilesResult, showFiles } from './files-output.ts'
+import { isFilesResult, requireFolder, showFiles } from './files-output.ts'
 import { readInput } from './input.ts'
 import { formatOf } from '../task/format.ts'
 import { addInputFlags, hasInputs, pack, packInputs } from './job-inputs.ts'
@@ -63,16 +63,7 @@ function runTask(context: Context, named: string | undefined, flags: RunFlags): 
     if (ref === undefined) throw new MecaError('bad_input', 'No task is named', { cure: 'write meca run TASK' })
     if (written !== undefined) await requireSameTemplate(api, ref, written, context.signal)
     const packed = await packedInputs(api, ref, flags, written, context.signal)
-    if (packed === undefined && flags.out !== undefined && flags.out !== '-') await requireWritable(flags.out)
-    const { input } = packed ?? (await readInput(context.world.terminal, flags, context.signal))
-    const options: RunOptions = {
-      ...(await quoteOptions(flags, api, ref, context.signal)),
-      ...(flags.id === undefined ? {} : { id: flags.id }),
-      ...(flags.logs === true ? { logs: true } : {}),
-    }
-    const result = await context.metered(({ onProgress }) =>
-      api.client.run(ref, input, options, onProgress, context.signal).finally(() => packed?.dispose()),
-    )
+    const result = await send(context, api, ref, flags, packed).finally(() => packed?.dispose())
     await showResult(context, api, result, flags.out)
     if (written !== undefined && flags.out === undefined && result.outputBytes > 0) {
       const output = await api.client.output(result.job)
@@ -81,6 +72,29 @@ function runTask(context: Context, named: string | undefined, flags: RunFlags): 
     }
     return exitOf(result, flags.fail === true)
   })
+}
+
+async function send(
+  context: Context,
+  api: NodeApi,
+  ref: string,
+  flags: RunFlags,
+  packed: Packed | undefined,
+): Promise<RunResult> {
+  if (flags.out !== undefined) await requirePlace(flags.out, packed !== undefined)
+  const { input } = packed ?? (await readInput(context.world.terminal, flags, context.signal))
+  const options: RunOptions = {
+    ...(await quoteOptions(flags, api, ref, context.signal)),
+    ...(flags.id === undefined ? {} : { id: flags.id }),
+    ...(flags.logs === true ? { logs: true } : {}),
+  }
+  return context.metered(({ onProgress }) => api.client.run(ref, input, options, onProgress, context.signal))
+}
+
+/** Nothing is paid for what has nowhere to go. */
+async function requirePlace(out: string, isFiles: boolean): Promise<void> {
+  if (isFiles) await requireFolder(out)
+  else if (out !== '-') await requireWritable(out)
 }
 
 function openWritten(file: string, flags: RunFlags): Promise<TaskJsonJob> {

@@ -76,7 +76,7 @@ function parametersText(parameters: readonly Parameter[]): string {
     .map(({ name, side, kind, required, default: preset, choices, description }) => {
       const notes = [
         kind,
-        side === 'input' && required ? 'required' : undefined,
+        neededNote(side, required, preset),
         preset === undefined ? undefined : `default ${preset}`,
         choices === undefined || choices.length === 0 ? undefined : `one of ${choices.join(', ')}`,
       ].filter((note) => note !== undefined)
@@ -84,6 +84,12 @@ function parametersText(parameters: readonly Parameter[]): string {
       return printable(`${side} ${name} (${notes.join('; ')})${about}`).slice(0, 300)
     })
     .join('\n')
+}
+
+/** What has a default may be left out, and says so by it. */
+function neededNote(side: Parameter['side'], required: boolean, preset?: string): string | undefined {
+  if (side !== 'input') return undefined
+  return required ? 'required' : preset === undefined ? 'optional' : undefined
 }
 
 function showTasks({ output }: Context, tasks: readonly TaskSummary[], tokens: TokenInfo[]): void {

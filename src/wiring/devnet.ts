@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { HDNodeWallet } from 'ethers'
@@ -69,6 +69,9 @@ const READY_MS = 60_000
 const LOG_LINES = 12
 /** A host ends its containers first. */
 const END_MS = 20_000
+const GIB = 1024 ** 3
+/** Published tasks of other systems commonly ask for 2 GiB; more than this is wanted by few, and several hosts share. */
+const HOST_MEMORY_BYTES = 4 * GIB
 
 export async function startDevnet(options: DevnetOptions): Promise<Devnet> {
   const closer = makeCloser()
@@ -109,7 +112,12 @@ async function open(
   const member = (name: string, role: 'host' | 'node', account: number, bootstrap: readonly string[]) => {
     onStep(role, name)
     const log = join(folder, `${name}.log`)
-    const own = { chain: { rpc: anvil.url, deployment: deploymentFile }, p2p: { bootstrap }, log: { file: log } }
+    const own = {
+      chain: { rpc: anvil.url, deployment: deploymentFile },
+      p2p: { bootstrap },
+      log: { file: log },
+      host: { memoryBytes: memoryShare(totalmem(), hosts) },
+    }
     return startMember(
       { folder: join(folder, name), name, role, account, config: merge(base, own, token), log, signal },
       closer,
@@ -194,6 +202,8 @@ async function startMember(
 }
 
 const zReady = z.object({ ready: z.literal(true), url: z.string(), addresses: z.array(z.string()) })
+/** What a node says instead where it cannot start. */
+const zRefusal = z.object({ error: z.object({ message: z.string() }) })
 
 async function untilReady(
   child: ChildProcess,
@@ -207,12 +217,13 @@ async function untilReady(
   const stop = AbortSignal.any([signal, AbortSignal.timeout(READY_MS)])
   const late = new Promise<'late'>((resolve) => stop.addEventListener('abort', () => resolve('late'), { once: true }))
   const first = await Promise.race([line, ended, late])
-  if (typeof first === 'string' && first !== 'late') return zReady.parse(JSON.parse(first))
+  const said = first === undefined || first === 'late' ? undefined : (JSON.parse(first) as unknown)
+  const ready = zReady.safeParse(said)
+  if (ready.success) return ready.data
   const why = first === 'late' ? 'was not ready in time' : 'ended at its start'
-  throw new MecaError(
-    'internal',
-    `The process of ${name} ${why}: ${complaint().trim().split('\n').slice(-5).join(' ')}`,
-  )
+  const refusal = zRefusal.safeParse(said)
+  const words = refusal.success ? refusal.data.error.message : complaint().trim().split('\n').slice(-5).join(' ')
+  throw new MecaError('internal', `The process of ${name} ${why}: ${words}`)
 }
 
 /** The end of what a process says on stderr. */
@@ -246,16 +257,28 @@ function keyOf(account: number): Uint8Array {
 }
 
 /** The settings of every devnet, and this member's own over them. */
-function merge(base: string, own: { chain: object; p2p: object; log: object }, token: TokenInfo | undefined): string {
+function merge(
+  base: string,
+  own: { chain: object; p2p: object; log: object; host: object },
+  token: TokenInfo | undefined,
+): string {
   // Amounts are larger than a double holds, so whole numbers stay bigint on the way through.
   const parsed = parse(base, { intAsBigInt: true }) as Record<string, unknown>
+  const host = { ...asObject(parsed['host']), ...own.host }
   return stringify({
     ...parsed,
+    host,
     log: own.log,
     chain: { ...asObject(parsed['chain']), ...own.chain },
     p2p: { ...asObject(parsed['p2p']), ...own.p2p },
-    ...(token === undefined ? {} : inToken(token, asObject(parsed['host']), asObject(parsed['client']))),
+    ...(token === undefined ? {} : inToken(token, host, asObject(parsed['client']))),
   })
+}
+
+/** Each host's part of this machine: what is left beside the other members, and at least what it always offered. */
+export function memoryShare(totalBytes: number, hosts: number): number {
+  const share = Math.floor((totalBytes - 2 * GIB) / Math.max(1, hosts))
+  return Math.max(10 ** 9, Math.min(HOST_MEMORY_BYTES, share))
 }
 
 function asObject(value: unknown): object {
