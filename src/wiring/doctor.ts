@@ -1,4 +1,5 @@
 /** What is wrong with this node, each finding with its cure: engine, chain, clock, content, peers, balance, disk, money. */
+import { Chain } from '../chain/chain.ts'
 import type { Engine } from '../engine/engine.ts'
 import { asMecaError } from '../core/errors.ts'
 import { MAX_SKEW_MS } from '../core/offer.ts'
@@ -14,6 +15,9 @@ type Finding = DoctorReport['findings'][number]
 export type Found = Omit<Finding, 'what' | 'ok'>
 export type Check = [what: string, check: (signal: AbortSignal) => Promise<Found>]
 
+/** Endpoints lag each other by a few blocks; on fast chains by a minute's. */
+const MAX_APART = 64
+
 /** Each check on its own; one that hangs is a finding too. */
 const CHECK_TIMEOUT_MS = 5_000
 
@@ -26,6 +30,7 @@ export async function doctor(
   const checks: Check[] = [
     ['engine', async (s) => checkEngine(await engine(), s)],
     ['chain', (s) => checkChain(base, s)],
+    ...witnessCheck(base),
     ['clock', (s) => checkClock(base, s)],
     ['content', (s) => checkContent(base, s)],
     ['peers', async () => checkPeers(base)],
@@ -68,6 +73,28 @@ async function checkChain({ chain }: Base, signal: AbortSignal): Promise<Found> 
   await chain.verify(signal)
   const { number } = await chain.block(signal)
   return { level: 'ok', detail: `chain ${chain.deployment.chainId} at block ${number}, contracts in place` }
+}
+
+/** The second endpoint, where there is one: without it a host counts on no deposit. */
+function witnessCheck({ chain, config }: Base): Check[] {
+  const { witness: url, pollMs, requestTimeoutMs } = config.chain
+  if (url === undefined) return []
+  return [
+    ['chain witness', (s) => compareWith(chain, new Chain(url, chain.deployment, { pollMs, requestTimeoutMs }), s)],
+  ]
+}
+
+async function compareWith(chain: Chain, witness: Chain, signal: AbortSignal): Promise<Found> {
+  await witness.verify(signal)
+  const [own, other] = await Promise.all([chain.block(signal), witness.block(signal)])
+  const apart = Math.abs(own.number - other.number)
+  const detail = `${witness.rpc.host} is at block ${other.number}, ${chain.rpc.host} at ${own.number}`
+  if (apart <= MAX_APART) return { level: 'ok', detail }
+  return {
+    level: 'warning',
+    detail,
+    cure: 'one of them is stale: look at both again, and change the one that stays behind',
+  }
 }
 
 async function checkClock({ chain }: Base, signal: AbortSignal): Promise<Found> {

@@ -196,3 +196,21 @@ test(
     assert.equal((await chain.balance(TO, signal)) - before, 7n)
   },
 )
+
+test(
+  'an estimate of more gas than a transaction may have, or of none, is no estimate: nothing is written down or sent',
+  { skip },
+  async () => {
+    const { signal, deployment, url } = market
+    const chain = await connect(url, deployment, { signal, pollMs: 20 })
+    const request = chain.rpc.request.bind(chain.rpc)
+    const intents = memoryIntents()
+    for (const gas of ['0x1000001', '0x0', '0x5207']) {
+      chain.rpc.request = (method, params, s) =>
+        method === 'eth_estimateGas' ? Promise.resolve(gas) : request(method, params, s)
+      const sending = new Wallet(chain, market.signer(0), intents).send(pay(1n), 'pay', signal)
+      await assert.rejects(sending, { code: 'chain_unreachable' }, gas)
+    }
+    assert.equal(intents.all.size, 0)
+  },
+)

@@ -21,6 +21,8 @@ import { memoryIntents, startMarket } from '../chain/market.ts'
 import type { Market } from '../chain/market.ts'
 import { RawClient } from '../role/raw-client.ts'
 import { eventually, FakeEngine, openStage } from '../role/stage.ts'
+import { BEHAVIOURS } from './behaviours.ts'
+import { startProxy } from './proxy.ts'
 import type { Stage } from '../role/stage.ts'
 
 type Ending = { after(end: () => unknown): void }
@@ -249,6 +251,30 @@ export const TROUBLES: readonly Trouble[] = [
       const { atRisk } = await second.status()
       assert.equal(atRisk.find(({ token }) => token === NATIVE)?.lost, billed.toString())
       assert.ok(!(await second.report()).ok)
+    },
+  },
+  {
+    name: 'a second endpoint that disagrees: the lower deposit counts, the host says so, and the doctor compares both',
+    run: async (t) => {
+      const stage = await openStage()
+      t.after(() => stage.close())
+      const liar = await startProxy(stage.market.url)
+      t.after(() => liar.close())
+      const { base, side, report, status } = await openHostSide(stage, { 'chain.witness': liar.url })
+      const terms = await stage.openChannel(CLIENT, base.signer.address)
+      const target = { domain: base.chain.domain, peer: base.peer, side, hostAddress: base.signer.address }
+      const client = await RawClient.connect(target, stage.market.signer(CLIENT))
+      t.after(() => client.close())
+      await client.greet(terms)
+      liar.behave = BEHAVIOURS.find(({ name }) => name === 'deposit hidden')?.make()
+      await eventually('the alarm', () => base.alarms.list().some(({ name }) => name.startsWith('endpoints')))
+      client.hello(terms)
+      await client.refusal('busy')
+      assert.ok((await status()).alarms.some(({ detail }) => /disagree on channel/.test(detail)))
+      liar.behave = undefined
+      await eventually('it is over', () => base.alarms.list().length === 0)
+      const { findings } = await report()
+      assert.equal(findings.find(({ what }) => what === 'chain witness')?.level, 'ok')
     },
   },
   {

@@ -23,6 +23,7 @@ const LYING = ['test/chaos/lying.test.ts']
 const TROUBLES = ['test/chaos/troubles.test.ts']
 const REORG = ['test/chaos/reorg.test.ts']
 const FEES = ['test/chain/fees.test.ts']
+const CODEC = ['test/chain/codec.test.ts']
 const WALLET = ['test/chain/wallet.test.ts']
 const SETTLE = ['test/role/settle.test.ts']
 const LENDING = ['test/role/lending.test.ts']
@@ -546,8 +547,8 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/chain/chain.ts',
     from: 'n >= MIN_TX_GAS && n <= MAX_TX_GAS',
     to: 'n >= 0n',
-    tests: LYING,
-    only: 'gas estimate',
+    tests: WALLET,
+    only: 'estimate of more gas',
   },
   {
     name: 'chain: the next transaction does not compete with one that an endpoint refused',
@@ -570,8 +571,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/chain/codec.ts',
     from: '!== data.toLowerCase())',
     to: "=== '')",
-    tests: LYING,
-    only: 'gives too much',
+    tests: CODEC,
   },
   {
     name: 'chain: another chain at the same address is not noticed',
