@@ -23,6 +23,8 @@ export type Flood = {
   loop: { p50Ms: number; p99Ms: number; maxMs: number }
   /** The same without a flood, just before. */
   quietLoopP99Ms: number
+  /** CPU that this process took of a core, with the flood and without: less than the loop's delays a matter of the machine. */
+  cpu: { loud: number; quiet: number }
 }
 
 const [HOST, MALLORY, ALICE] = [3, 4, 5]
@@ -78,13 +80,15 @@ async function floodOn(stage: Stage, seconds: number, vouchersPerSecond: number)
   }
   const quiet = await measured(work, 'quiet', sleep(Math.min(3, seconds) * 1000).then(nothing))
   const loud = await Promise.race([measured(work, 'loud', runFlooder(orders)), failed.promise])
-  return { seconds, flooder: loud.result, honest: loud.honest, loop: loud.loop, quietLoopP99Ms: quiet.loop.p99Ms }
+  const cpu = { loud: loud.cpu, quiet: quiet.cpu }
+  return { seconds, flooder: loud.result, honest: loud.honest, loop: loud.loop, quietLoopP99Ms: quiet.loop.p99Ms, cpu }
 }
 
 /** Honest jobs, one after the other, for as long as `during` lasts. */
 async function measured<T>(work: (id: string) => Promise<number>, name: string, during: Promise<T>) {
   const delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
   delays.enable()
+  const [startedAt, cpuBefore] = [performance.now(), process.cpuUsage()]
   const state = { over: false }
   const result = during.finally(() => (state.over = true))
   const times: number[] = []
@@ -94,11 +98,13 @@ async function measured<T>(work: (id: string) => Promise<number>, name: string, 
     await sleep(BETWEEN_JOBS_MS)
   }
   delays.disable()
+  const { user, system } = process.cpuUsage(cpuBefore)
+  const cpu = (user + system) / 1000 / (performance.now() - startedAt)
   // The monitor's own period is in what it measures.
   const ms = (nanoseconds: number) => Math.max(0, nanoseconds / 1e6 - RESOLUTION_MS)
   const loop = { p50Ms: ms(delays.percentile(50)), p99Ms: ms(delays.percentile(99)), maxMs: ms(delays.max) }
   const p99Ms = times.sort((a, b) => a - b)[Math.floor(times.length * 0.99)] ?? 0
-  return { result: await result, honest: { sent, answered: times.length, p99Ms }, loop }
+  return { result: await result, honest: { sent, answered: times.length, p99Ms }, loop, cpu }
 }
 
 async function runFlooder(orders: Orders): Promise<Done> {
@@ -122,13 +128,13 @@ function nothing(): Done {
   return { vouchers: 0, messages: 0, thrownOut: 0, notLetIn: 0 }
 }
 
-export function describeFlood({ seconds, flooder, honest, loop, quietLoopP99Ms }: Flood): string {
+export function describeFlood({ seconds, flooder, honest, loop, quietLoopP99Ms, cpu }: Flood): string {
   const n = (value: number) => value.toFixed(1)
   const rate = Math.round(flooder.vouchers / seconds)
   return (
     `${flooder.vouchers} forged vouchers in ${seconds} s (${rate}/s, ${flooder.messages} messages), thrown out ` +
     `${flooder.thrownOut} times, not let in ${flooder.notLetIn} times; event loop p50 ${n(loop.p50Ms)} p99 ${n(loop.p99Ms)} ` +
     `max ${n(loop.maxMs)} ms (quiet p99 ${n(quietLoopP99Ms)}); honest jobs ${honest.answered} of ${honest.sent} answered, ` +
-    `p99 ${n(honest.p99Ms)} ms`
+    `p99 ${n(honest.p99Ms)} ms; CPU ${n(cpu.loud * 100)} % of a core (quiet ${n(cpu.quiet * 100)} %)`
   )
 }
