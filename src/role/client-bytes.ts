@@ -1,48 +1,120 @@
-/** Inputs and outputs too large for a message: up to the host, and down into the store. */
+/**
+ * Inputs and outputs too large for a message: up to the host, and down into the store. Both go on where they stopped when
+ * the line breaks; what comes down is held against the receipt's hash as a whole, whatever it was put together from.
+ */
 import { MecaError } from '../core/errors.ts'
 import type { ClientJob } from '../core/records.ts'
 import type { Hex } from '../core/units.ts'
-import type { HostMessage } from '../core/wire.ts'
+import type { DataHeader, HostMessage } from '../core/wire.ts'
 import type { ClientComponents, HostAddress } from './client-components.ts'
-import type { Input } from './client-pending.ts'
+import type { Event, Input, Moved } from './client-pending.ts'
+import { persist } from './persist.ts'
 
 export type JobResult = HostMessage<'results'>['results'][number]
+
+/** Where a job's host is, and a promise that it knows this connection. */
+export type Reach = { locate(): HostAddress; greeted(): Promise<unknown> }
+
+/** Whoever waits for the transfer, and is told of it. */
+export type Waiting = { isWanted(): boolean; onEvent(event: Event): void }
 
 export class ClientBytes {
   readonly #c: ClientComponents
   readonly #channelId: Hex
-  readonly #locate: () => HostAddress
+  readonly #reach: Reach
 
-  constructor(c: ClientComponents, channelId: Hex, locate: () => HostAddress) {
+  constructor(c: ClientComponents, channelId: Hex, reach: Reach) {
     this.#c = c
     this.#channelId = channelId
-    this.#locate = locate
+    this.#reach = reach
   }
 
-  async upload(id: string, input: Input): Promise<void> {
-    const header = { op: 'put', channelId: this.#channelId, id, offset: 0 } as const
-    const upload =
-      'bytes' in input
-        ? { lengthBytes: input.bytes.length, read: (offset: number) => once(input.bytes.subarray(offset)) }
-        : input
-    await this.#c.link.put(this.#locate(), header, upload, this.#c.signal)
+  /** Throws `protocol` where the host forgets what it had. */
+  async upload(id: string, input: Input, { isWanted, onEvent }: Waiting): Promise<void> {
+    const { link, signal } = this.#c
+    const source = 'bytes' in input ? inMemory(input.bytes) : input
+    const { lengthBytes } = source
+    let safe = 0
+    const read = (offset: number) => {
+      if (offset < safe)
+        throw new MecaError('protocol', `The host had ${safe} bytes of the input, and now says ${offset}`)
+      safe = offset
+      return watched(source.read(offset), { step: 'send', doneBytes: offset, totalBytes: lengthBytes }, onEvent)
+    }
+    const step = async () => {
+      await this.#reach.greeted()
+      const header = this.#header('put', id, 0)
+      await link.put(this.#reach.locate(), header, { lengthBytes, read }, signal)
+    }
+    await persist({ step, done: () => safe, isWanted }, signal)
   }
 
   /** A large output goes to disk as it comes; the store refuses bytes that are not the receipt's. */
-  async fetch(job: ClientJob, { signed, outcome }: JobResult): Promise<Uint8Array | undefined> {
-    if (outcome.outputBytes === 0) return new Uint8Array(0)
-    const { maxOutputBytes, signal, blobs, link } = this.#c
-    if (outcome.outputBytes > maxOutputBytes) {
-      throw new MecaError('too_large', `The output has ${outcome.outputBytes} bytes, taken are ${maxOutputBytes}`, {
+  async fetch(
+    job: ClientJob,
+    { signed, outcome }: JobResult,
+    onEvent: Waiting['onEvent'],
+  ): Promise<Uint8Array | undefined> {
+    const { outputBytes } = outcome
+    if (outputBytes === 0) return new Uint8Array(0)
+    const { maxOutputBytes, blobs } = this.#c
+    if (outputBytes > maxOutputBytes) {
+      throw new MecaError('too_large', `The output has ${outputBytes} bytes, taken are ${maxOutputBytes}`, {
         cure: 'raise limits.outputBytes',
       })
     }
-    const header = { op: 'get', channelId: this.#channelId, id: job.id, offset: 0 } as const
-    const body = await link.get(this.#locate(), header, outcome.outputBytes, signal)
-    const { outputHash } = signed.receipt
-    await blobs.write(body, { signal, maxBytes: outcome.outputBytes, expect: outputHash })
-    requireLength(job.id, outcome.outputBytes, await blobs.size(outputHash))
+    const intake = blobs.begin(outputBytes)
+    try {
+      await this.#fill(intake, job.id, outputBytes, onEvent)
+      requireLength(job.id, outputBytes, intake.bytes)
+      await intake.finish(signed.receipt.outputHash)
+    } catch (error) {
+      await intake.drop()
+      throw error
+    }
     return undefined
+  }
+
+  #fill(
+    intake: ReturnType<ClientComponents['blobs']['begin']>,
+    id: string,
+    totalBytes: number,
+    onEvent: Waiting['onEvent'],
+  ): Promise<void> {
+    const { link, signal } = this.#c
+    const step = async () => {
+      await this.#reach.greeted()
+      const { bytes: doneBytes } = intake
+      const header = this.#header('get', id, doneBytes)
+      const body = await link.get(this.#reach.locate(), header, totalBytes - doneBytes, signal)
+      await intake.append(watched(body, { step: 'receive', doneBytes, totalBytes }, onEvent), signal)
+    }
+    return persist({ step, done: () => intake.bytes, isWanted: () => true }, signal)
+  }
+
+  #header(op: DataHeader['op'], id: string, offset: number): DataHeader {
+    return { op, channelId: this.#channelId, id, offset }
+  }
+}
+
+/** How often who waits is told of bytes that moved. */
+const TELL_EVERY_BYTES = 2 ** 20
+
+async function* watched(
+  body: AsyncIterable<Uint8Array>,
+  { step, doneBytes: from, totalBytes }: Moved,
+  onEvent: (moved: Moved) => void,
+): AsyncGenerator<Uint8Array> {
+  let doneBytes = from
+  let told = from
+  onEvent({ step, doneBytes, totalBytes })
+  for await (const chunk of body) {
+    yield chunk
+    // Asked for more: what was given before is on its way.
+    doneBytes += chunk.length
+    if (doneBytes - told < TELL_EVERY_BYTES && doneBytes !== totalBytes) continue
+    told = doneBytes
+    onEvent({ step, doneBytes, totalBytes })
   }
 }
 
@@ -59,6 +131,14 @@ function requireLength(id: string, named: number, there: number | undefined): vo
   throw new MecaError('not_verified', `The output of job ${id} has ${there} bytes, its host said ${named}`)
 }
 
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield await Promise.resolve(bytes)
+function inMemory(bytes: Uint8Array): Exclude<Input, { bytes: Uint8Array }> {
+  return { lengthBytes: bytes.length, read: (offset) => pieces(bytes.subarray(offset)) }
+}
+
+/** Small enough that a bar moves, and that what a break loses is little. */
+const PIECE_BYTES = 256 * 1024
+
+async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES)
+    yield await Promise.resolve(bytes.subarray(at, at + PIECE_BYTES))
 }

@@ -4,7 +4,11 @@ import type { LogLine } from '../core/plan.ts'
 import type { ClientJob } from '../core/records.ts'
 import type { JobRequest } from '../core/wire.ts'
 
-export type Event = { phase: Phase; at: number; progress?: { doneBytes: number; totalBytes: number }; logs?: LogLine[] }
+/** Bytes of a large input or output that went over. */
+export type Moved = { step: 'send' | 'receive'; doneBytes: number; totalBytes: number }
+
+export type Event =
+  { phase: Phase; at: number; progress?: { doneBytes: number; totalBytes: number }; logs?: LogLine[] } | Moved
 
 /** Where an input's bytes come from; `read` may be called again. */
 export type Input = { bytes: Uint8Array } | { lengthBytes: number; read(offset: number): AsyncIterable<Uint8Array> }
@@ -17,6 +21,8 @@ export type Pending = {
   /** Absent for a job that a former process or connection sent. */
   request?: JobRequest
   input?: Input
+  /** Its input is on its way. */
+  uploading?: boolean
   /** Called once the job's price is in a voucher, so that the room it was promised is not counted twice. */
   onVouched?: () => void
   /** It was sent once more, to a host that said that it never came. */

@@ -46,7 +46,7 @@ export class ClientSession {
     this.channelId = channel.channelId
     this.#rows = new ClientRows(c, channel.channelId)
     this.#results = new ClientResults(c, channel, this.#rows)
-    this.#bytes = new ClientBytes(c, channel.channelId, locate)
+    this.#bytes = new ClientBytes(c, channel.channelId, { locate, greeted: () => this.#greeted() })
     this.#line = new ClientLine(c, channel, locate, {
       welcomed: (message) => this.#rows.welcomed(message),
       opened: () => this.#opened(),
@@ -188,16 +188,27 @@ export class ClientSession {
     for (const pending of batch) void this.#upload(pending)
   }
 
-  async #upload({ job, input, reject }: Pending): Promise<void> {
-    if (input === undefined || job.inputBytes <= INLINE_BYTES) return
+  /** A transfer that goes on after a break must not open a line that was closed. */
+  #greeted(): Promise<unknown> {
+    const closed = new MecaError('cancelled', 'The line to the host is closed')
+    return this.#line.isClosed ? Promise.reject(closed) : this.#line.connected()
+  }
+
+  /** One at a time for a job: it may be sent once more while its upload is still being tried. */
+  async #upload(pending: Pending): Promise<void> {
+    const { job, input, onEvent, reject } = pending
+    if (input === undefined || job.inputBytes <= INLINE_BYTES || pending.uploading === true) return
+    pending.uploading = true
     try {
-      await this.#bytes.upload(job.id, input)
+      await this.#bytes.upload(job.id, input, { isWanted: () => this.#pending.has(job.id), onEvent })
     } catch (error) {
-      // A refusal of the job itself has been told already, and says more.
-      if (!this.#pending.has(job.id)) return
+      // A refusal of the job itself has been told already, and says more; a job that ended first has its result.
+      if (!this.#pending.has(job.id) || (error instanceof MecaError && error.code === 'cancelled')) return
       // Without its input the job would wait at the host, and hold its price.
       await this.cancel(job.id).catch(() => undefined)
       reject(error)
+    } finally {
+      pending.uploading = false
     }
   }
 
@@ -273,7 +284,9 @@ export class ClientSession {
       this.#pending.delete(result.id)
       try {
         const output =
-          result.inline === undefined ? await this.#bytes.fetch(pending.job, result) : inlineOutput(result, attachments)
+          result.inline === undefined
+            ? await this.#bytes.fetch(pending.job, result, pending.onEvent)
+            : inlineOutput(result, attachments)
         come.push({ pending, result, output })
       } catch (error) {
         pending.reject(error)

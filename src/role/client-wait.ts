@@ -8,6 +8,8 @@ import type { ClientSession } from './client-session.ts'
 
 /** A host that was told to stop answers within this, or is not there. */
 const CANCEL_GRACE_MS = 10_000
+/** An input may take its time, at the rate of a slow line (1 Mbit/s): hosts wait as long. */
+const INPUT_BYTES_PER_MS = 128
 
 /** Who gives up waiting tells the host so: what runs meanwhile would be billed. No wait is without an end. */
 export async function waitFor(
@@ -23,7 +25,7 @@ export async function waitFor(
     const error = new MecaError('cancelled', `The job ${job.id} was cancelled; its host has not confirmed it`)
     setTimeout(() => reject(error), CANCEL_GRACE_MS).unref()
   }
-  const patienceMs = job.price.maxSeconds * 1000 + overheadMs
+  const patienceMs = job.price.maxSeconds * 1000 + overheadMs + job.inputBytes / INPUT_BYTES_PER_MS
   const timer = setTimeout(() => {
     const late = new MecaError('timeout', `Nothing was heard of job ${job.id} for ${Math.round(patienceMs / 1000)} s`, {
       cure: 'ask for it later with meca job result; it is paid once',

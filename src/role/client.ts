@@ -330,7 +330,9 @@ export class Client {
   }
 
   #teller(id: string, onProgress: OnProgress): (event: Event) => void {
-    return ({ phase, at, progress, logs }) => {
+    return (event) => {
+      if ('step' in event) return onProgress({ kind: 'bytes', ...event })
+      const { phase, at, progress, logs } = event
       if (logs === undefined) onProgress({ kind: 'phase', phase, at, ...progress })
       for (const line of logs ?? []) {
         this.#parts.onLog(id, line)

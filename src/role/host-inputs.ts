@@ -1,44 +1,71 @@
 /**
  * Where a job's input arrives: in the frame that asked for the job, or on a stream of its own, to disk. The job is
- * queued meanwhile, with an end to the waiting; what arrives is held against the hash that the client promised.
+ * queued meanwhile, with an end to the waiting; what arrives is held against the hash that the client promised. A stream
+ * that breaks is followed by another, which goes on where the first one stopped.
  */
 import { MecaError } from '../core/errors.ts'
 import type { HostJob } from '../core/records.ts'
 import type { Blobs } from '../store/blobs.ts'
+import type { Intake } from '../store/intake.ts'
 import { failpoint } from '../failpoint.ts'
 import { sha256 } from './sums.ts'
 
 /** A client that was admitted and sends nothing for so long has gone away. */
 const INPUT_WAIT_MS = 300_000
+/** What comes buys further time at the rate of a slow line (1 Mbit/s), so that trickling holds no place for ever. */
+const BYTES_PER_MS = 128
+
+/** Faults of the bytes or of this disk: what came is of no use to another try. */
+const HOPELESS: ReadonlySet<string> = new Set(['disk_full', 'too_large', 'not_verified'])
 
 export class InputGate {
   readonly #record: HostJob
   readonly #inline: Uint8Array | undefined
-  readonly #blobs: Blobs
+  readonly #blobs: Pick<Blobs, 'begin' | 'read' | 'size'>
   readonly #arrived = Promise.withResolvers<void>()
+  readonly #over = new AbortController()
+  #wasHere: Promise<boolean> | undefined
+  #isHere = false
+  #intake: Intake | undefined
+  #sender: AbortController | undefined
+  #receiving: Promise<void> = Promise.resolve()
 
-  constructor(record: HostJob, inline: Uint8Array | undefined, blobs: Blobs) {
+  constructor(record: HostJob, inline: Uint8Array | undefined, blobs: Pick<Blobs, 'begin' | 'read' | 'size'>) {
     this.#record = record
     this.#inline = inline
     this.#blobs = blobs
   }
 
-  /** Takes the input's bytes as they come; safe to call again after a broken transfer. */
-  async receive(body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
-    const { inputHash, inputBytes } = this.#record
-    await this.#blobs.write(body, { signal, maxBytes: inputBytes, expect: inputHash })
-    failpoint('host.input-written')
-    this.#arrived.resolve()
+  /**
+   * How many of the input's bytes need not be sent. A client that comes again has lost its former stream, perhaps before
+   * this host noticed, so that one is ended here.
+   */
+  async offset(): Promise<number> {
+    await this.#endSender()
+    return (await this.#atHand()) ? this.#record.inputBytes : (this.#intake?.bytes ?? 0)
+  }
+
+  /** Takes the input's bytes from `offset` on as they come. Throws `not_verified` where all of them are not the promised ones. */
+  async receive(body: AsyncIterable<Uint8Array>, offset: number, signal: AbortSignal): Promise<void> {
+    await this.#endSender()
+    const sender = new AbortController()
+    this.#sender = sender
+    this.#receiving = this.#fill(body, offset, AbortSignal.any([signal, sender.signal, this.#over.signal]))
+    await this.#receiving
+  }
+
+  /** The job has ended: what came of an input that nobody waits for is removed. */
+  async end(): Promise<void> {
+    this.#over.abort(new MecaError('cancelled', 'The job has ended'))
+    await this.#receiving.catch(() => undefined) // told to the stream that it came over
+    await this.#forget()
   }
 
   /** Throws `bad_input` where the bytes are not the promised ones, `timeout` where they do not come. */
   async take(signal: AbortSignal): Promise<Uint8Array> {
-    if (this.#inline !== undefined) return this.#checked(this.#inline)
-    if (this.#record.inputBytes === 0) return this.#checked(new Uint8Array(0))
-    if ((await this.#blobs.size(this.#record.inputHash)) === undefined) await this.#wait(signal)
     const chunks: Uint8Array[] = []
-    for await (const chunk of this.#blobs.read(this.#record.inputHash, { signal })) chunks.push(chunk)
-    return Buffer.concat(chunks)
+    for await (const chunk of (await this.source(signal))()) chunks.push(chunk)
+    return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)
   }
 
   /** The same for what is read where it lies. Throws as `take`. */
@@ -48,8 +75,45 @@ export class InputGate {
       const bytes = this.#checked(this.#inline ?? new Uint8Array(0))
       return () => one(bytes)
     }
-    if ((await this.#blobs.size(inputHash)) === undefined) await this.#wait(signal)
+    if (!(await this.#atHand())) await this.#wait(signal)
     return () => this.#blobs.read(inputHash, { signal })
+  }
+
+  /** Sent now, or for another job. Asked once of the disk: what is waited for and what is sent must agree on it. */
+  async #atHand(): Promise<boolean> {
+    const { inputHash, inputBytes } = this.#record
+    this.#wasHere ??= this.#blobs.size(inputHash).then((bytes) => bytes === inputBytes)
+    return this.#isHere || (await this.#wasHere)
+  }
+
+  async #endSender(): Promise<void> {
+    this.#sender?.abort(new MecaError('cancelled', 'The input is sent over another stream'))
+    await this.#receiving.catch(() => undefined) // told to the stream that it came over
+  }
+
+  async #fill(body: AsyncIterable<Uint8Array>, offset: number, signal: AbortSignal): Promise<void> {
+    if (await this.#atHand()) return
+    this.#intake ??= this.#blobs.begin(this.#record.inputBytes)
+    const intake = this.#intake
+    if (intake.bytes !== offset)
+      throw new MecaError('protocol', `The input is here up to ${intake.bytes}, and was sent from ${offset} on`)
+    try {
+      await intake.append(body, signal)
+      await intake.finish(this.#record.inputHash)
+    } catch (error) {
+      if (error instanceof MecaError && HOPELESS.has(error.code)) await this.#forget()
+      throw error
+    }
+    this.#intake = undefined
+    failpoint('host.input-written')
+    this.#isHere = true
+    this.#arrived.resolve()
+  }
+
+  async #forget(): Promise<void> {
+    const intake = this.#intake
+    this.#intake = undefined
+    await intake?.drop()
   }
 
   #checked(bytes: Uint8Array): Uint8Array {
@@ -63,21 +127,25 @@ export class InputGate {
   }
 
   async #wait(signal: AbortSignal): Promise<void> {
-    const timer = AbortSignal.timeout(INPUT_WAIT_MS)
     const { promise, reject } = Promise.withResolvers<never>()
-    const stop = () =>
-      reject(
-        timer.aborted
-          ? new MecaError('timeout', `The input did not arrive within ${INPUT_WAIT_MS / 1000} s`)
-          : signal.reason,
-      )
-    const any = AbortSignal.any([signal, timer])
-    if (any.aborted) stop()
-    any.addEventListener('abort', stop, { once: true })
+    let bought = 0
+    const late = () => {
+      const bytes = this.#intake?.bytes ?? 0
+      const moreMs = (bytes - bought) / BYTES_PER_MS
+      bought = bytes
+      if (moreMs >= 1) timer = setTimeout(late, moreMs)
+      else
+        reject(new MecaError('timeout', `The input did not arrive: ${bytes} of ${this.#record.inputBytes} bytes came`))
+    }
+    let timer = setTimeout(late, INPUT_WAIT_MS)
+    const stop = () => reject(signal.reason)
+    if (signal.aborted) stop()
+    signal.addEventListener('abort', stop, { once: true })
     try {
       await Promise.race([this.#arrived.promise, promise])
     } finally {
-      any.removeEventListener('abort', stop)
+      clearTimeout(timer)
+      signal.removeEventListener('abort', stop)
     }
   }
 }

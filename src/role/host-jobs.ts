@@ -207,6 +207,9 @@ export class HostJobs {
     }
     const hooks = { clock: live.clock, onPhase: this.#teller(live), onLog: (line: LogLine) => this.#log(live, line) }
     const execution = await execute(this.#c.execute, work, hooks, live.abort.signal)
+    await live.receiving.end().catch((error: unknown) => {
+      this.#c.log.warn({ err: error }, 'half an input could not be removed; the next start does')
+    })
     if (execution.output.length > INLINE_BYTES) {
       const signal = AbortSignal.timeout(WRITE_OUTPUT_MS)
       await this.#c.blobs.write([execution.output], { signal, maxBytes: execution.output.length })

@@ -9,13 +9,13 @@ import { createHash } from 'node:crypto'
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { asMecaError, MecaError } from '../core/errors.ts'
+import { MecaError } from '../core/errors.ts'
 import type { Hex } from '../core/units.ts'
 import { failpoint } from '../failpoint.ts'
 import { hasCode, syncFolder, tempBeside } from './files.ts'
 import type { Home } from './home.ts'
-
-export type BlobSource = AsyncIterable<Uint8Array> | Iterable<Uint8Array>
+import { Intake } from './intake.ts'
+import type { BlobSource } from './intake.ts'
 
 export type WriteOptions = {
   signal: AbortSignal
@@ -60,21 +60,25 @@ export class Blobs {
 
   /** Resolves when the bytes are on disk, synced, under their name. */
   async write(source: BlobSource, options: WriteOptions): Promise<{ hash: Hex; bytes: number }> {
-    await this.#home.requireSpace(0)
-    const temp = tempBeside(join(this.#incoming, 'blob'))
-    const intake = new Intake(options.maxBytes, (bytes) => this.#reserve(bytes))
+    const intake = this.begin(options.maxBytes)
     try {
-      await this.#fill(temp, source, intake, options.signal)
-      const hash = intake.hash()
-      refuseOther(hash, options.expect)
-      failpoint('blob.before-name')
-      await this.#place(temp, hash)
-      return { hash, bytes: intake.bytes }
+      await intake.append(source, options.signal)
+      return await intake.finish(options.expect)
     } catch (error) {
-      this.#usedBytes -= intake.bytes
-      await rm(temp, { force: true })
-      throw asWriteError(error)
+      await intake.drop()
+      throw error
     }
+  }
+
+  /** For bytes whose transfer may break and go on; `maxBytes` is counted over all of it. */
+  begin(maxBytes: number): Intake {
+    const room = {
+      requireSpace: () => this.#home.requireSpace(0),
+      reserve: (bytes: number) => this.#reserve(bytes),
+      release: (bytes: number) => void (this.#usedBytes -= bytes),
+      place: (temp: string, hash: Hex) => this.#place(temp, hash),
+    }
+    return new Intake(room, tempBeside(join(this.#incoming, 'blob')), maxBytes)
   }
 
   /** Its size, or undefined where it is not here. */
@@ -158,19 +162,6 @@ export class Blobs {
     }
   }
 
-  async #fill(temp: string, source: BlobSource, intake: Intake, signal: AbortSignal): Promise<void> {
-    const file = await open(temp, 'wx', 0o600)
-    try {
-      for await (const chunk of untilAborted(source, signal)) {
-        intake.take(chunk)
-        await file.writeFile(chunk)
-      }
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-  }
-
   #reserve(bytes: number): void {
     if (this.#usedBytes + bytes > this.#quotaBytes) {
       throw new MecaError(
@@ -196,69 +187,6 @@ export class Blobs {
     if (made !== undefined) await syncFolder(this.#folder)
     this.#usedBytes -= replaced
   }
-}
-
-/** Counts, caps and hashes bytes on their way to the disk. */
-class Intake {
-  readonly #maxBytes: number
-  readonly #reserve: (bytes: number) => void
-  readonly #sum = createHash('sha256')
-  bytes = 0
-
-  constructor(maxBytes: number, reserve: (bytes: number) => void) {
-    this.#maxBytes = maxBytes
-    this.#reserve = reserve
-  }
-
-  take(chunk: Uint8Array): void {
-    if (this.bytes + chunk.length > this.#maxBytes) {
-      throw new MecaError('too_large', `More than ${this.#maxBytes} bytes came`, {
-        details: { maxBytes: this.#maxBytes },
-      })
-    }
-    this.#reserve(chunk.length)
-    this.bytes += chunk.length
-    this.#sum.update(chunk)
-  }
-
-  hash(): Hex {
-    return `0x${this.#sum.digest('hex')}`
-  }
-}
-
-/** Ends with the signal even where the source never gives its next chunk. */
-async function* untilAborted(source: BlobSource, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  const iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
-  const aborted = Promise.withResolvers<never>()
-  aborted.promise.catch(() => undefined) // it may reject when nobody races it
-  const onAbort = () =>
-    aborted.reject(new MecaError('cancelled', 'Reading the bytes was cancelled', { cause: signal.reason }))
-  signal.addEventListener('abort', onAbort, { once: true })
-  if (signal.aborted) onAbort()
-  try {
-    for (;;) {
-      const step = await Promise.race([iterator.next(), aborted.promise])
-      if (step.done === true) return
-      yield step.value
-    }
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-    // Not waited for: a source that stalls does not come back from this either.
-    Promise.resolve(iterator.return?.()).catch(() => undefined)
-  }
-}
-
-function refuseOther(hash: Hex, expect: Hex | undefined): void {
-  if (expect === undefined || expect === hash) return
-  throw new MecaError('not_verified', `The bytes hash to ${hash}, agreed was ${expect}`, { details: { hash, expect } })
-}
-
-function asWriteError(error: unknown): MecaError {
-  if (!hasCode(error, 'ENOSPC')) return asMecaError(error)
-  return new MecaError('disk_full', 'The disk of the home folder is full', {
-    cause: error,
-    cure: 'free some space on it',
-  })
 }
 
 function spoiled(path: string): MecaError {

@@ -395,13 +395,14 @@ async function transfer(
   if (channel === undefined) throw new MecaError('not_found', `No channel ${channelId} is known here`)
   const key = hostJobKey(channel.terms.client, id)
   if (op === 'put') {
-    const live = await host.jobs.awaited(key, signal)
+    const { receiving, record } = await host.jobs.awaited(key, signal)
+    const here = await receiving.offset()
     return {
       op: 'put',
-      offset: 0,
-      maxBytes: live.record.inputBytes,
+      offset: here,
+      maxBytes: record.inputBytes,
       receive: async (body) => {
-        await live.receiving.receive(body, signal)
+        await receiving.receive(body, here, signal)
         return {}
       },
     }
