@@ -31,7 +31,10 @@ export async function removeStale(): Promise<void> {
     if (record === undefined || isAlive(record.pid)) continue
     if (record.anvil !== undefined && (await isAnvil(record.anvil))) process.kill(record.anvil, 'SIGKILL')
     for (const member of await readdir(folder)) await sweepHome(join(folder, member))
-    await rm(folder, { recursive: true, force: true })
+    await rm(folder, { recursive: true, force: true }).catch((error: NodeJS.ErrnoException) => {
+      // Something of it is mounted or in use: its owner's to end. It must not keep a new market from starting.
+      if (error.code !== 'EBUSY') throw error
+    })
   }
 }
 

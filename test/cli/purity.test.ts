@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { Command } from 'commander'
 import { NOUNS } from '../../src/cli/nouns.ts'
 import { CHANNEL, CID, HOST } from '../support/fake-api.ts'
@@ -16,6 +16,15 @@ const folder = mkdtempSync(join(tmpdir(), 'meca-purity-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 const input = join(folder, 'input')
 writeFileSync(input, 'from a file')
+
+const flows = mkdtempSync(join(tmpdir(), 'meca-flows-test-'))
+after(() => rmSync(flows, { recursive: true, force: true }))
+const [flowFile, tasksFile] = [join(flows, 'flow.yml'), join(flows, 'tasks.json')]
+writeFileSync(flowFile, `steps: { one: { task: ${CID}, data: hello } }`)
+writeFileSync(
+  tasksFile,
+  JSON.stringify([{ name: 'a', image: 'a:1', command: ['true'], internal_prefix: '/w/', storage_prefix: 'b/x' }]),
+)
 
 type Example = {
   argv: string[]
@@ -36,6 +45,12 @@ const EXAMPLES: Record<string, Example> = {
   'task versions': { argv: [`${HOST}/words`], text: /^TASK +VERSION/ },
   quote: { argv: [CID, '--max-seconds', '5'], text: /^HOST +AT MOST/ },
   run: { argv: [CID, '--data', 'the answer'], text: /^the answer$/ },
+  'flow run': { argv: [flowFile, '--out', join(flows, 'out')], text: /^STEP +STATE[^]*one +done/ },
+  'flow check': { argv: [flowFile], text: /^STEP +TASK[^]*one/ },
+  'flow convert': {
+    argv: [tasksFile, '--from', 'borealis', '--out', join(flows, 'converted')],
+    text: /flow\.yml\n.*docker-task\.json\n$/,
+  },
   'job list': { argv: [], text: /^JOB +TASK/ },
   'job show': { argv: ['j-1'], text: /^job +j-1/ },
   'job logs': { argv: ['j-1'], text: /^meca-init-done\none request\n$/ },
