@@ -13,8 +13,8 @@ import { OwnEngine } from './own-engine.ts'
 import { settleAndJudge } from './settle.ts'
 import type { Verdict } from './settle.ts'
 
-export type Victim = 'engine' | 'task' | 'sidecar'
-export const VICTIMS: readonly Victim[] = ['engine', 'task', 'sidecar']
+type Victim = 'engine' | 'task' | 'sidecar'
+const VICTIMS: readonly Victim[] = ['engine', 'task', 'sidecar']
 
 /** G6: typed failure within this, and the next job within that once the engine is back. */
 const TOLD_MS = 10_000
@@ -22,22 +22,20 @@ const RECOVERED_MS = 30_000
 
 type Told = { victim: Victim; status: string; code: string | undefined; toldMs: number; recoveredMs: number }
 
-export async function engineRun(
+async function engineRun(
   count: number,
-  victims: readonly Victim[] = VICTIMS,
   say: (line: string) => void = () => undefined,
 ): Promise<Verdict & { told: Told[] }> {
   const engine = await OwnEngine.open()
   try {
     const market = await CrashMarket.open({ signal: new AbortController().signal })
     try {
-      await market.terminate(market.host)
-      await market.start(market.host, { MECA_ENGINE_SOCKET: `unix://${engine.socket}` })
+      await moveTo(engine, market)
       const load = new Load(market, randomFrom(1))
       await load.one('plain')
       const told: Told[] = []
       for (let i = 0; i < count; i++) {
-        for (const victim of victims) {
+        for (const victim of VICTIMS) {
           told.push(await killOne(engine, market, load, victim))
           say(JSON.stringify(told.at(-1)))
         }
@@ -52,7 +50,13 @@ export async function engineRun(
   }
 }
 
-async function killOne(engine: OwnEngine, market: CrashMarket, load: Load, victim: Victim): Promise<Told> {
+/** The host's containers are in this engine from now on. */
+export async function moveTo({ socket }: OwnEngine, market: CrashMarket): Promise<void> {
+  await market.terminate(market.host)
+  await market.start(market.host, { MECA_ENGINE_SOCKET: `unix://${socket}` })
+}
+
+export async function killOne(engine: OwnEngine, market: CrashMarket, load: Load, victim: Victim): Promise<Told> {
   const job = load.one('wait')
   await market.until('the job runs', async () => {
     const { host } = await market.api(market.host)
@@ -101,7 +105,7 @@ function tooLate({ victim, toldMs }: Told): string[] {
   return toldMs > TOLD_MS ? [`told late: ${toldMs} ms after the ${victim} was killed`] : []
 }
 
-async function leftIn({ docker }: OwnEngine): Promise<string[]> {
+export async function leftIn({ docker }: OwnEngine): Promise<string[]> {
   return (await docker.listContainers({ all: true })).map(
     ({ Names }) => `left behind in the second engine: ${Names.join()}`,
   )
@@ -109,7 +113,7 @@ async function leftIn({ docker }: OwnEngine): Promise<string[]> {
 
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { count: { type: 'string' } } })
-  const { findings, told, jobs } = await engineRun(Number(values.count ?? 5), VICTIMS, (line) =>
+  const { findings, told, jobs } = await engineRun(Number(values.count ?? 5), (line) =>
     process.stderr.write(`${line}\n`),
   )
   console.log(
