@@ -20,7 +20,7 @@ const DISK = '160m'
 const FLOOR_BYTES = 64 * 2 ** 20
 const REFUSED_MS = 20_000
 
-export async function diskRun(
+async function diskRun(
   count: number,
   say: (line: string) => void = () => undefined,
 ): Promise<Verdict & { refusals: number }> {

@@ -12,7 +12,7 @@ import type { Asked, History, Line, Refused, Told } from '../history/history.ts'
 import type { CrashMarket, Seat } from './market.ts'
 
 /** Jobs in flight at any moment. */
-export const CALLERS = 8
+const CALLERS = 8
 /** What a caller tries again after: nobody is there, or nobody has the time. */
 const AGAIN = new Set([
   'peer_unreachable',
@@ -156,7 +156,7 @@ function lineOf(channel: Hex, by: Line['by'], row: ChannelRow): Line {
   return { by, channel, task: row.task, vouched: totals(vouched), billed: totals(billed), claimed: totals(claimed) }
 }
 
-export function digestOf({ receipt, status, price, outputHash }: RunResult): string {
+function digestOf({ receipt, status, price, outputHash }: RunResult): string {
   return receiptDigest({ receipt, status, host: BigInt(price.host), developer: BigInt(price.developer), outputHash })
 }
 

@@ -14,7 +14,7 @@ import type { Verdict } from './settle.ts'
 import { VISITS } from './visits.ts'
 import type { Stage } from './visits.ts'
 
-export const POINTS = Object.keys(FAILPOINTS) as Failpoint[]
+const POINTS = Object.keys(FAILPOINTS) as Failpoint[]
 
 type Options = { points: readonly Failpoint[]; rounds: number; seed: number; say?: (line: string) => void }
 
@@ -23,7 +23,7 @@ const REACHED_MS = 40_000
 /** Before a later hit counts: every kind of job is among the first few. */
 const LATEST_HIT = 6
 
-export async function pointsRun(options: Options): Promise<Verdict & { kills: number; seconds: number }> {
+async function pointsRun(options: Options): Promise<Verdict & { kills: number; seconds: number }> {
   const { points, rounds, seed, say = () => undefined } = options
   const began = performance.now()
   const { signal } = new AbortController()

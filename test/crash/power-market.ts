@@ -23,7 +23,7 @@ const LIFE_MS = 4_000
 
 type Disk = { seat: Seat; image: string }
 
-export async function powerRun(
+async function powerRun(
   count: number,
   seed: number,
   say: (line: string) => void = () => undefined,

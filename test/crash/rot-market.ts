@@ -12,7 +12,7 @@ import type { Tally } from './rot.ts'
 /** Enough for many records, and for table files beside the newest log once the nodes were restarted. */
 const WORK_MS = 6_000
 
-export async function rotMarket(count: number, seed: number): Promise<{ host: Tally; client: Tally }> {
+async function rotMarket(count: number, seed: number): Promise<{ host: Tally; client: Tally }> {
   const market = await CrashMarket.open({ signal: new AbortController().signal })
   try {
     const load = new Load(market, randomFrom(seed))

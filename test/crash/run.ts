@@ -17,7 +17,7 @@ const LIFE_MS = 4_000
 /** And stay dead so long, so that the others try more than once. */
 const DEATH_MS = 1_500
 
-export async function crashRun(options: CrashOptions): Promise<Verdict & { kills: number; seconds: number }> {
+async function crashRun(options: CrashOptions): Promise<Verdict & { kills: number; seconds: number }> {
   const { count, seed, side, hosts, say = () => undefined } = options
   const random = randomFrom(seed)
   const began = performance.now()

@@ -35,7 +35,7 @@ const FIRST: readonly Step[] = (['answered', 'task_failed', 'host_failed', 'refu
   (status) => ({ host: 0, task: 0, price: 1000n, usedPercent: 50, status }),
 )
 
-export function play(steps: readonly Step[]): History {
+function play(steps: readonly Step[]): History {
   const history = emptyHistory()
   const plays = new Map<string, Play>()
   steps.forEach((step, i) => {
