@@ -47,8 +47,10 @@ export async function showFiles(
   const json = { ...result, outputs: shown, ...where, ...noticedIn(report) }
   output.result({ json, id: folder ?? result.job, text: tableOf(shown) })
   for (const line of linesOf(result, report)) output.say(line)
-  if (unpacked !== undefined) output.say(`${contentOf(unpacked.names)} in ${unpacked.folder}`)
-  else if (Object.keys(facts).length > 0) output.say(`write them to a folder: meca job result ${result.job} --out DIR`)
+  if (unpacked !== undefined && unpacked.names.length > 0)
+    output.say(`${contentOf(unpacked.names)} in ${unpacked.folder}`)
+  else if (unpacked === undefined && Object.keys(facts).length > 0)
+    output.say(`write them to a folder: meca job result ${result.job} --out DIR`)
 }
 
 /** Throws `bad_input` where outputs cannot be written below `out`: to be asked before anything is paid. */

@@ -1,11 +1,9 @@
 /** `meca flow`: workflows of tasks over the market, resumed where they were left. */
-import { createHash, randomBytes } from 'node:crypto'
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import type { Command } from 'commander'
-import { z } from 'zod'
 import { MecaError } from '../core/errors.ts'
-import { zJobId } from '../core/units.ts'
 import { readFlow } from '../flow/flow.ts'
 import type { Flow } from '../flow/flow.ts'
 import { runFlow } from '../flow/run.ts'
@@ -14,6 +12,7 @@ import { money, sum } from './amounts.ts'
 import { tokensOf } from './context.ts'
 import type { Context } from './context.ts'
 import { convertFlow } from './flow-convert.ts'
+import { openState } from './flow-state.ts'
 import { stepRunner } from './flow-step.ts'
 import { duration, table } from './render.ts'
 import { examples, wholeOf } from './usage.ts'
@@ -66,16 +65,11 @@ async function checkFile({ output }: Context, file: string): Promise<void> {
   })
 }
 
-const zState = z.object({ id: zJobId, attempts: z.record(z.string(), z.number().int().min(1)) })
-type State = z.infer<typeof zState>
-const STATE_FILE = '.meca-flow.json'
-
 function runFile(context: Context, file: string, flags: RunFlags): Promise<number> {
   return context.withApi(async (api) => {
     const flow = await openFlow(file)
     const out = resolve(flags.out)
-    const state = await openState(out, flags.id)
-    const save = () => writeState(out, state)
+    const { state, save } = await openState(out, flags.id)
     const reports = await context.metered(async ({ onProgress }) => {
       const parts = {
         runStep: stepRunner({ api, flow, out, base: dirname(resolve(file)), state, save, context }),
@@ -107,30 +101,6 @@ function runFile(context: Context, file: string, flags: RunFlags): Promise<numbe
     if (!ok) context.next(`flow run ${file} --out ${flags.out}`)
     return ok ? 0 : 1
   })
-}
-
-/** A run is known by its folder, so that starting the same command again goes on with it. */
-async function openState(out: string, id: string | undefined): Promise<State> {
-  await mkdir(out, { recursive: true })
-  const text = await readFile(join(out, STATE_FILE), 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined
-    throw error
-  })
-  if (text === undefined) {
-    const state = { id: id ?? `f${randomBytes(4).toString('hex')}`, attempts: {} }
-    await writeState(out, state)
-    return state
-  }
-  const parsed = zState.safeParse(JSON.parse(text))
-  if (!parsed.success)
-    throw new MecaError('bad_input', `${join(out, STATE_FILE)} is not of a workflow`, { cure: 'give another --out' })
-  return id === undefined || id === parsed.data.id ? parsed.data : { id, attempts: {} }
-}
-
-async function writeState(out: string, state: State): Promise<void> {
-  const file = join(out, STATE_FILE)
-  await writeFile(`${file}.part`, JSON.stringify(state))
-  await rename(`${file}.part`, file)
 }
 
 /** The same step with the same inputs has the same job, whichever run of the command asks for it. */

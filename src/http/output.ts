@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises'
 import { ONE_WRITE_BYTES, STALLED_READER_MS } from './limits.ts'
 
 const HARMLESS =
-  /^(?:application\/(?:json|x-ndjson|octet-stream|pdf|zip|gzip|x-tar)|text\/(?:plain|csv)|image\/(?:png|jpeg|gif|webp|bmp|tiff)|audio\/[a-z0-9.+-]{1,40}|video\/[a-z0-9.+-]{1,40})(?:; ?charset=[A-Za-z0-9-]{1,20})?$/
+  /^(?:application\/(?:json|x-ndjson|octet-stream|pdf|zip|gzip|x-tar|vnd\.meca\.bundle)|text\/(?:plain|csv)|image\/(?:png|jpeg|gif|webp|bmp|tiff)|audio\/[a-z0-9.+-]{1,40}|video\/[a-z0-9.+-]{1,40})(?:; ?charset=[A-Za-z0-9-]{1,20})?$/
 
 export function harmlessType(contentType: string): string {
   return HARMLESS.test(contentType) ? contentType : 'application/octet-stream'

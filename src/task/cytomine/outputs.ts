@@ -35,7 +35,7 @@ export function failed(problem: Problem, warnings: readonly string[]): Verdict {
 
 function endProblem(name: string, { exitCode, outOfMemory, killedFor }: ContainerEnd): Problem | undefined {
   if (killedFor === 'time limit')
-    return { code: 'run_timeout', message: `${name} did not end in its time`, cure: 'allow more with --timeout' }
+    return { code: 'run_timeout', message: `${name} did not end in its time`, cure: 'allow more with --max-seconds' }
   if (killedFor === 'log budget')
     return {
       message: `${name} was ended because it printed too much`,
