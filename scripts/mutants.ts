@@ -2,7 +2,7 @@
  * Switches the program's defences off, one at a time, in a copy of the checkout, and runs the tests that must notice. A
  * mutant that survives is a hole in the tests, and the exit code says so. What came of each is written to docs/mutants.md
  * where all of them were tried. `npm run mutants [-- --only WORDS] [-- --list] [-- --keep FILE]`; what was caught is
- * kept in that file, and not tried again by the next run that names it.
+ * kept in that file, and not tried again by the next run that names it; `--report` writes the page from what is kept.
  */
 import { spawnSync } from 'node:child_process'
 import { appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -18,17 +18,33 @@ const COPIED = ['src', 'test', 'scripts', 'config', 'contracts', 'examples', 'pa
 /** A mutant that makes a test wait for ever is caught by this. */
 const TEST_TIMEOUT_MS = 120_000
 
-type End = 'caught' | 'SURVIVED' | 'SOUND CODE FAILS'
+type End = 'caught' | 'SURVIVED' | 'SOUND CODE FAILS' | 'not tried'
 type Outcome = { mutant: Mutant; end: End; by: string; seconds: number }
 
 const { values } = parseArgs({
-  options: { only: { type: 'string' }, list: { type: 'boolean' }, keep: { type: 'string' } },
+  options: {
+    only: { type: 'string' },
+    list: { type: 'boolean' },
+    keep: { type: 'string' },
+    report: { type: 'boolean' },
+  },
 })
 const chosen = MUTANTS.filter(({ name }) => values.only === undefined || name.includes(values.only))
-process.exitCode = values.list === true ? list() : run()
+process.exitCode = values.list === true ? list() : values.report === true ? report() : run()
 
 function list(): number {
   for (const { name, file } of chosen) console.log(`${file.padEnd(32)} ${name}`)
+  return 0
+}
+
+/** What is kept so far, without trying anything. */
+function report(): number {
+  writeReport(
+    MUTANTS.map((mutant) => {
+      const by = kept(mutant)
+      return { mutant, end: by === undefined ? 'not tried' : 'caught', by: by ?? '', seconds: 0 }
+    }),
+  )
   return 0
 }
 
