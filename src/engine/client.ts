@@ -25,13 +25,14 @@ export async function call<T>(
   work: (signal: AbortSignal) => Promise<T>,
   signal?: AbortSignal,
 ): Promise<T> {
-  signal?.throwIfAborted()
+  const left = () => signal?.aborted === true
+  if (left()) throw cancelled(what, signal?.reason)
   const deadline = AbortSignal.timeout(CALL_TIMEOUT_MS)
   const either = signal === undefined ? deadline : AbortSignal.any([signal, deadline])
   try {
     return await Promise.race([work(either), aborted(either)])
   } catch (error) {
-    if (signal?.aborted === true) throw cancelled(what, error)
+    if (left()) throw cancelled(what, error)
     if (deadline.aborted) throw engineGone(`did not answer within ${CALL_TIMEOUT_MS / 1000} s`, what, error)
     throw translate(error, what)
   }
