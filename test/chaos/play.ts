@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { MecaError } from '../../src/core/errors.ts'
-import { sum } from '../../src/core/ledger.ts'
+import { sum, ZERO } from '../../src/core/ledger.ts'
 import type { ChannelRecord } from '../../src/core/records.ts'
 import { makeSigner } from '../../src/core/signature.ts'
 import { NATIVE } from '../../src/core/units.ts'
@@ -174,13 +174,15 @@ class Scene {
   async addsUp(): Promise<void> {
     const { host, client, billed, purses, stage } = this.#play
     const { chain, deployment, signal } = stage.market
-    const { channelId } = this.#channel()
-    const row = host.side.book.row(channelId, this.#task.taskId) ?? assert.fail('the host has no row')
-    assert.deepEqual(client.side.book.row(channelId, this.#task.taskId)?.billed, row.billed)
-    const { claimed } = await this.#state()
-    assert.deepEqual([claimed, claimedOn(host.side.book, channelId)], [sum(row.billed), sum(row.billed)])
-    billed.host += row.billed.hostAmount
-    billed.developer += row.billed.developerAmount
+    for (const { channelId } of this.#channels()) {
+      const row = host.side.book.row(channelId, this.#task.taskId)
+      const { claimed } = await stage.market.channels.state(channelId, signal)
+      assert.deepEqual([claimed, claimedOn(host.side.book, channelId)], [sum(row?.billed ?? ZERO), claimed])
+      if (row === undefined) continue
+      assert.deepEqual(client.side.book.row(channelId, this.#task.taskId)?.billed, row.billed)
+      billed.host += row.billed.hostAmount
+      billed.developer += row.billed.developerAmount
+    }
     const [paidHost, paidDeveloper] = [purses.host, purses.developer].map((purse) => chain.balance(purse, signal))
     assert.equal(await paidHost, billed.host, 'the host was paid what it billed, once')
     assert.equal(await paidDeveloper, billed.developer, 'the developer was paid what was billed, once')
@@ -192,8 +194,11 @@ class Scene {
 
   /** The newest channel of this play: after a refusal a client may open another. */
   #channel(): ChannelRecord {
-    const mine = [...this.#play.client.side.book.channels.values()].filter((c) => !this.#known.has(c.channelId))
-    return mine.at(-1) ?? assert.fail('no channel was opened')
+    return this.#channels().at(-1) ?? assert.fail('no channel was opened')
+  }
+
+  #channels(): ChannelRecord[] {
+    return [...this.#play.client.side.book.channels.values()].filter((c) => !this.#known.has(c.channelId))
   }
 
   #state() {
