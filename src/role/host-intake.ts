@@ -11,6 +11,7 @@ import type { Hex } from '../core/units.ts'
 import type { ClientMessage, JobRequest } from '../core/wire.ts'
 import { checkRequest } from './admission.ts'
 import { failpoint } from '../failpoint.ts'
+import { formatOf } from '../task/format.ts'
 import type { LiveRow } from './book.ts'
 import { notTaken } from './currencies.ts'
 import type { HostChannels } from './host-channels.ts'
@@ -191,7 +192,7 @@ export class HostIntake {
     const { domain, signer, policy, offered, wallNow } = this.#c
     checkRequest({ domain, host: signer.address, policy, offered, now: wallNow() }, request, task)
     this.#requireCollected(channel)
-    this.#c.fleet.requireRoom(poolKey(task, request, channel), request.resources)
+    this.#c.fleet.requireRoom(poolKey(task, request, channel.terms.client), request.resources)
     const row = this.#c.book.row(channel.channelId, task.taskId)
     if (row === undefined) throw new MecaError('payment', 'No voucher for this task came with the job')
     const reserved: LiveRow = { ...row, ...admit(row, request.price) }
@@ -199,7 +200,7 @@ export class HostIntake {
     rows.set(task.taskId, reserved)
     return this.#jobs.make({
       key,
-      poolKey: poolKey(task, request, channel),
+      poolKey: poolKey(task, request, channel.terms.client),
       record: record(channel, task, request, wallNow()),
       task,
       tariff: this.#tariff(request),
@@ -244,10 +245,18 @@ export class HostIntake {
   }
 }
 
-/** Warm containers are shared by jobs of one client on one image with the same resources. */
-function poolKey(task: KnownTask, request: JobRequest, channel: ChannelRecord): string {
+type PoolTask = { manifest: { image: Pick<KnownTask['manifest']['image'], 'id'>; format: string } }
+type PoolRequest = Pick<JobRequest, 'id' | 'resources' | 'runtime'>
+
+/**
+ * Warm containers are shared by jobs of one client on one image with the same resources. A job with files has a container
+ * of its own, so it takes room of its own too.
+ */
+export function poolKey({ manifest }: PoolTask, request: PoolRequest, client: Hex): string {
   const { cpuMillis, memoryBytes, gpus } = request.resources
-  return [task.manifest.image.id, cpuMillis, memoryBytes, gpus, request.runtime ?? '', channel.terms.client].join('|')
+  const { image, format } = manifest
+  const own = formatOf(format).kind === 'files' ? [request.id] : []
+  return [image.id, cpuMillis, memoryBytes, gpus, request.runtime ?? '', client, ...own].join('|')
 }
 
 function record(channel: ChannelRecord, task: KnownTask, request: JobRequest, acceptedAt: number): HostJob {

@@ -8,6 +8,7 @@ import { WarmPool } from '../../src/engine/pool.ts'
 import type { Instance } from '../../src/engine/engine.ts'
 import { Fleet } from '../../src/role/fleet.ts'
 import type { Lease } from '../../src/role/fleet.ts'
+import { poolKey } from '../../src/role/host-intake.ts'
 import { GpuShelf } from '../../src/role/gpus.ts'
 import { FakeEngine } from './stage.ts'
 
@@ -168,4 +169,27 @@ test('a GPU belongs to one container at a time and comes back when it has ended'
   await assert.rejects(shelf.lend(1, () => Promise.reject(new Error('does not start'))))
   await shelf.lend(1, start)
   assert.deepEqual(seen, [['0'], ['1'], ['0']])
+})
+
+test('jobs with files of one client and one task each take room of their own, and wait for it', async () => {
+  const { fleet } = makeFleet()
+  const client = `0x${'c'.repeat(40)}` as const
+  const task = (format: string) => ({ manifest: { image: { id: `sha256:${'1'.repeat(64)}` as const }, format } })
+  const key = (format: string, id: string) => poolKey(task(format), { id, resources: need(1) }, client)
+  assert.equal(key('meca', 'a'), key('meca', 'b'), 'one warm container serves many')
+  const ids = Array.from({ length: 20 }, (_, i) => `job-${i}`)
+  let [now, peak, done] = [0, 0, 0]
+  await Promise.all(
+    ids.map(async (id) => {
+      const leave = await fleet.room(key('cytomine', id), need(1), NEVER)
+      peak = Math.max(peak, ++now)
+      await turn()
+      now -= 1
+      done += 1
+      leave()
+    }),
+  )
+  assert.equal(peak, TOTAL.cpuMillis)
+  assert.equal(done, ids.length)
+  assert.deepEqual(fleet.free, TOTAL)
 })
