@@ -6,7 +6,14 @@ import { createReadStream, createWriteStream } from 'node:fs'
 import { lstat, mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { MAX_BUNDLE_ENTRIES, OUTPUTS, parseResultFile, RESULT_FILE } from '../core/bundle.ts'
+import {
+  CONSOLE_FILE,
+  MAX_BUNDLE_ENTRIES,
+  MAX_BUNDLE_JSON_BYTES,
+  OUTPUTS,
+  parseResultFile,
+  RESULT_FILE,
+} from '../core/bundle.ts'
 import type { ResultFile } from '../core/bundle.ts'
 import { MecaError } from '../core/errors.ts'
 import { headOf, readBundle } from './read.ts'
@@ -58,7 +65,8 @@ async function walk(folder: string, at: string, depth: number, entries: BundleEn
 
 /**
  * Writes a result's outputs (and what it printed) into `folder`, which is made; what is there under the same name is
- * replaced. Everything is written beside it first, so that a broken stream leaves nothing half.
+ * replaced. Everything is written beside it first, so that a broken stream leaves nothing half. Throws `not_verified`
+ * where a host delivered what is no result.
  */
 export async function unpackResult(
   source: AsyncIterable<Uint8Array>,
@@ -71,15 +79,31 @@ export async function unpackResult(
     const result = await writeAll(source, beside)
     const names = await moveUp(beside, root)
     return { result, folder: root, names }
+  } catch (error) {
+    throw asHostFault(error)
   } finally {
     await rm(beside, { recursive: true, force: true })
   }
 }
 
-/** What a result says of itself, without keeping the rest. */
+/** What a result says of itself, without keeping the rest. Throws `not_verified`. */
 export async function peekResult(source: AsyncIterable<Uint8Array>): Promise<ResultFile> {
-  for await (const entry of readBundle(source)) return resultOf(entry)
-  throw new MecaError('protocol', 'The result is empty')
+  try {
+    // Read before the loop is left, which ends the stream.
+    for await (const entry of readBundle(source)) return await resultOf(entry)
+    throw new MecaError('bad_input', 'The result is empty')
+  } catch (error) {
+    throw asHostFault(error)
+  }
+}
+
+/** The bytes are those of the receipt, so whatever is wrong with them its host has signed. */
+function asHostFault(error: unknown): unknown {
+  if (!(error instanceof MecaError) || (error.code !== 'bad_input' && error.code !== 'too_large')) return error
+  return new MecaError('not_verified', `The host delivered what is no result: ${error.message}`, {
+    cause: error,
+    cure: 'the job has ended and was billed; run it again under another id with another host',
+  })
 }
 
 async function writeAll(source: AsyncIterable<Uint8Array>, root: string): Promise<ResultFile> {
@@ -88,24 +112,40 @@ async function writeAll(source: AsyncIterable<Uint8Array>, root: string): Promis
     if (result === undefined) result = await resultOf(entry)
     else await writeEntry(entry, root)
   }
-  if (result === undefined) throw new MecaError('protocol', 'The result is empty')
+  if (result === undefined) throw new MecaError('bad_input', 'The result is empty')
   return result
 }
 
 async function resultOf(entry: ReadEntry): Promise<ResultFile> {
   if (entry.kind !== 'file' || entry.path !== RESULT_FILE)
-    throw new MecaError('protocol', `A result begins with ${RESULT_FILE}, this one with ${entry.path}`)
+    throw new MecaError('bad_input', `A result begins with ${RESULT_FILE}, this one with ${entry.path}`)
+  if (entry.bytes > MAX_BUNDLE_JSON_BYTES)
+    throw new MecaError(
+      'too_large',
+      `${RESULT_FILE} has ${entry.bytes} bytes, at most ${MAX_BUNDLE_JSON_BYTES} are read`,
+    )
   return parseResultFile(Buffer.from(await headOf(entry.body, entry.bytes)).toString('utf8'))
 }
 
-/** `outputs/NAME/…` becomes `NAME/…`; the console stays beside them. */
+/** `outputs/NAME/…` becomes `NAME/…`; the console stays beside them, unless an output has its name. */
 async function writeEntry(entry: ReadEntry, root: string): Promise<void> {
-  const path = entry.path.startsWith(`${OUTPUTS}/`) ? entry.path.slice(OUTPUTS.length + 1) : entry.path
-  if (path === OUTPUTS) return
+  if (entry.path === OUTPUTS && entry.kind === 'folder') return
+  if (entry.path !== CONSOLE_FILE && !entry.path.startsWith(`${OUTPUTS}/`))
+    throw new MecaError('bad_input', `${entry.path} is neither below ${OUTPUTS} nor ${CONSOLE_FILE}`)
+  const path = entry.path === CONSOLE_FILE ? CONSOLE_FILE : entry.path.slice(OUTPUTS.length + 1)
   const place = join(root, requirePath(path))
-  await mkdir(dirname(place), { recursive: true })
-  if (entry.kind === 'folder') await mkdir(place, { recursive: true })
-  else await pipeline(entry.body, createWriteStream(place, { flags: 'wx' }))
+  if (entry.path === `${OUTPUTS}/${CONSOLE_FILE}`) await rm(place, { force: true })
+  await mkdir(dirname(place), { recursive: true }).catch(notAFolder(path))
+  if (entry.kind === 'folder') await mkdir(place, { recursive: true }).catch(notAFolder(path))
+  else await pipeline(entry.body, createWriteStream(place, { flags: 'wx' })).catch(notAFolder(path))
+}
+
+/** One entry is a file, and another lies below it, or is a folder of that name. */
+function notAFolder(path: string): (error: unknown) => never {
+  return (error) => {
+    const clashes = error instanceof Error && 'code' in error && /^(ENOTDIR|EEXIST|EISDIR)$/.test(String(error.code))
+    throw clashes ? new MecaError('bad_input', `${path} is both a file and a folder in the result`) : error
+  }
 }
 
 async function moveUp(from: string, root: string): Promise<string[]> {

@@ -14,7 +14,7 @@ const BAR_CELLS = 24
 /** More lines than this are told by their number: a screen is not a log. */
 const MAX_LINES = 12
 
-type Line = { since: number; text?: string; doneBytes: number; totalBytes: number }
+type Line = { since: number; text?: string; isTransfer?: boolean; doneBytes: number; totalBytes: number }
 
 export function makeBars(stderr: Terminal['stderr'], now: () => number = () => performance.now()): Meter {
   const lines = new Map<string, Line>()
@@ -37,8 +37,8 @@ export function makeBars(stderr: Terminal['stderr'], now: () => number = () => p
     const line = lines.get(name) ?? { since: now(), doneBytes: 0, totalBytes: 0 }
     if (progress.kind === 'step') line.text = progress.detail ?? ''
     else Object.assign(line, { doneBytes: progress.doneBytes ?? 0, totalBytes: progress.totalBytes ?? 0 })
-    // A phase ends the phases before it.
-    if (progress.kind === 'phase') lines.clear()
+    if (progress.kind === 'bytes') line.isTransfer = true
+    if (progress.kind === 'phase') endPhase(lines)
     lines.set(name, line)
   }
   return {
@@ -48,6 +48,13 @@ export function makeBars(stderr: Terminal['stderr'], now: () => number = () => p
       stderr.write(erase())
       drawn = 0
     },
+  }
+}
+
+/** A phase ends those before it; bytes that still go over, as an input's while its job is queued, are none. */
+function endPhase(lines: Map<string, Line>): void {
+  for (const [name, { isTransfer, doneBytes, totalBytes }] of lines) {
+    if (isTransfer !== true || doneBytes >= totalBytes) lines.delete(name)
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { peekResult } from '../bundle/local.ts'
 import { BUNDLE_TYPE } from '../core/bundle.ts'
-import { MecaError } from '../core/errors.ts'
+import { MecaError, toProblem } from '../core/errors.ts'
 import type { Candidate, Refusal } from '../core/offer.ts'
 import type { LogLine } from '../core/plan.ts'
 import type { ChannelRecord, ClientJob } from '../core/records.ts'
@@ -194,7 +194,10 @@ export class Client {
 
   /** A job's result with what its outputs are, read out of the verified bytes. */
   async result(job: ClientJob): Promise<RunResult> {
-    return this.#shown(job, false)
+    return this.#shown(job, false).catch((error: unknown) => {
+      if (!(error instanceof MecaError) || error.code !== 'not_verified') throw error
+      return { ...toResult(job, false), problem: toProblem(error) }
+    })
   }
 
   async #shown(job: ClientJob, replayed: boolean): Promise<RunResult> {
@@ -289,11 +292,17 @@ export class Client {
       counted(BigInt(result.price.host) + BigInt(result.price.developer))
       return result
     } catch (error) {
-      if (!(await this.#mayRun(order.id))) counted(0n)
+      if (!(await this.#mayRun(order.id))) counted(this.#billed(order.id))
       // A result that does not verify is no accident, and whoever sends one has the price of a job already.
       if (error instanceof MecaError && error.code === 'not_verified') this.#choice.count(offer.host, false, CAUGHT)
       throw error
     }
+  }
+
+  /** A result that cannot be read was billed all the same. */
+  #billed(id: string): bigint {
+    const receipt = this.#recent.get(id)?.job.signed?.receipt
+    return receipt === undefined ? 0n : receipt.hostAmount + receipt.developerAmount
   }
 
   /** A channel that its host does not take any more is left alone from then on, and another one is opened, once. */

@@ -39,8 +39,27 @@ function inputPath(path: string, { files }: JobFile): string {
 function requireFiles({ files }: JobFile, inputs: ReadonlyMap<string, FileFacts>, folders: ReadonlySet<string>): void {
   for (const [name, kind] of Object.entries(files)) {
     const below = folders.has(`${INPUTS}/${name}`) || [...inputs.keys()].some((path) => path.startsWith(`${name}/`))
-    if (kind === 'file' ? inputs.has(name) && !below : below && !inputs.has(name)) continue
+    if (kind === 'file' ? inputs.has(name) && !below : below && !inputs.has(name)) {
+      if (kind === 'list') requireWhole(name, [...inputs.keys(), ...inputsOf(folders)])
+      continue
+    }
     throw new MecaError('bad_input', `The input ${quote(name)} is said to be a ${kind}, which the bundle does not hold`)
+  }
+}
+
+function inputsOf(folders: ReadonlySet<string>): string[] {
+  return [...folders].map((path) => path.slice(INPUTS.length + 1))
+}
+
+/** The files of a list are told by their numbers alone: 0, 1, … without a hole. */
+function requireWhole(name: string, paths: readonly string[]): void {
+  const below = paths.flatMap((path) => (path.startsWith(`${name}/`) ? [path.split('/', 2)[1] ?? ''] : []))
+  const found = new Set(below)
+  for (let i = 0; i < found.size; i++) {
+    if (found.has(String(i))) continue
+    throw new MecaError('bad_input', `The list ${quote(name)} has ${found.size} members and no ${name}/${i}`, {
+      cure: `name its members ${INPUTS}/${name}/0, ${INPUTS}/${name}/1, …`,
+    })
   }
 }
 
