@@ -13,8 +13,12 @@ import type { CrashMarket, Seat } from './market.ts'
 
 /** Jobs in flight at any moment. */
 const CALLERS = 8
-/** What a caller tries again after: nobody is there, or nobody has the time. */
+/**
+ * What a caller tries again after: nobody is there, or nobody has the time. `not_found` is said of a job that a host lost
+ * twice because it was killed twice before it was written down; nothing ran.
+ */
 const AGAIN = new Set([
+  'not_found',
   'peer_unreachable',
   'no_host',
   'timeout',
