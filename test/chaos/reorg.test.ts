@@ -21,14 +21,18 @@ const REORGS = [
 /** Each on a chain of its own; they mostly wait. */
 describe('the chain goes back', { skip, concurrency: REORGS.length }, () => {
   for (const reorg of REORGS) {
-    describe(`by ${reorg.depth}; its transactions ${reorg.comesBack ? 'come back' : 'are lost'}; after`, () => {
-      let play: Play
-      before(async () => {
-        play = await openPlay()
-      })
-      after(() => play.stage.close())
-      for (const step of STEPS) test(step, () => playOnce(play, { step, ...reorg }))
-    })
+    describe(
+      `by ${reorg.depth}; its transactions ${reorg.comesBack ? 'come back' : 'are lost'}; after`,
+      { concurrency: 1 },
+      () => {
+        let play: Play
+        before(async () => {
+          play = await openPlay()
+        })
+        after(() => play.stage.close())
+        for (const step of STEPS) test(step, () => playOnce(play, { step, ...reorg }))
+      },
+    )
   }
 })
 
