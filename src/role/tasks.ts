@@ -45,6 +45,7 @@ const NAMES = 'give developer/name, developer/name@version, or the CID that meca
 
 export class Tasks {
   readonly #known = new LRUCache<string, { task: KnownTask; readAt: number }>({ max: MAX_KNOWN })
+  readonly #loading = new Map<string, Promise<KnownTask>>()
   readonly #sources: TaskSources
   readonly #now: () => number
 
@@ -68,7 +69,7 @@ export class Tasks {
     if (cached !== undefined) return cached
     const entry = await this.#entry(cid, signal)
     const old = this.#known.get(cid)?.task
-    const task = old === undefined ? await this.#load(cid, entry, providers, signal) : { ...old, entry }
+    const task = old === undefined ? await this.#loadOnce(cid, entry, providers, signal) : { ...old, entry }
     this.#known.set(cid, { task, readAt: this.#now() })
     return task
   }
@@ -103,6 +104,30 @@ export class Tasks {
     return entry
   }
 
+  /**
+   * Twenty jobs at once on a task that is new here fetch its package once. Whoever waits for another's fetch makes its own
+   * where that one failed: it may have been given up by who asked, or have known no providers.
+   */
+  async #loadOnce(
+    cid: string,
+    entry: RegistryEntry,
+    providers: readonly string[],
+    signal: AbortSignal,
+  ): Promise<KnownTask> {
+    const other = this.#loading.get(cid)
+    if (other !== undefined) {
+      const task = await orStopped(other, signal)
+      if (task !== undefined) return { ...task, entry }
+    }
+    const own = this.#load(cid, entry, providers, signal)
+    this.#loading.set(cid, own)
+    try {
+      return await own
+    } finally {
+      if (this.#loading.get(cid) === own) this.#loading.delete(cid)
+    }
+  }
+
   async #load(
     cid: string,
     entry: RegistryEntry,
@@ -127,6 +152,19 @@ export class Tasks {
     } catch (cause) {
       throw new MecaError('invalid_task', `${path} is not UTF-8 text`, { cause })
     }
+  }
+}
+
+/** What another asked for; undefined where that failed. Throws where the one who waits was stopped. */
+async function orStopped<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  signal.throwIfAborted()
+  const { promise, reject } = Promise.withResolvers<never>()
+  const stop = () => reject(signal.reason)
+  signal.addEventListener('abort', stop, { once: true })
+  try {
+    return await Promise.race([work.catch(() => undefined), promise])
+  } finally {
+    signal.removeEventListener('abort', stop)
   }
 }
 
