@@ -95,8 +95,7 @@ describe('a task from anything', { skip: await dockerMissing() }, () => {
     await stage.end()
   })
 
-  const saved = async (id: string): Promise<Buffer> =>
-    buffer((await docker.getImage(id).get()))
+  const saved = async (id: string): Promise<Buffer> => buffer(await docker.getImage(id).get())
   const place = (name: string, bytes: Uint8Array | string): string => {
     writeFileSync(join(root, name), bytes)
     return join(root, name)
