@@ -43,7 +43,7 @@ const zEnvName = z
   .regex(/^[A-Za-z_][A-Za-z0-9_.-]*$/)
 
 /** Content that is fetched from IPFS by the host itself; `providers` are addresses of peers that hold it. */
-export const zLink = z.strictObject({ cid: zCid, providers: z.array(z.string().max(300)).max(8).optional() })
+const zLink = z.strictObject({ cid: zCid, providers: z.array(z.string().max(300)).max(8).optional() })
 export type Link = z.infer<typeof zLink>
 
 export const zJobFile = z.strictObject({
@@ -76,7 +76,7 @@ const zOutputFact = z.strictObject({
 })
 export type OutputFact = z.infer<typeof zOutputFact>
 
-export const zResultFile = z.strictObject({
+const zResultFile = z.strictObject({
   v: z.literal(1),
   exitCode: z.number().int().min(-1).max(255),
   /** The task said that there was nothing for it to do. */

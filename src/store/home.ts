@@ -144,7 +144,8 @@ async function makeFolders(folder: string): Promise<HomePaths> {
   const within = (name: string) => join(folder, name)
   // What was under way when a process was killed is of no use to anybody.
   await rm(within('scratch'), { recursive: true, force: true })
-  for (const name of ['blobs', 'scratch', 'blocks', 'sockets', 'keys']) await mkdir(within(name), { recursive: true, mode: 0o700 })
+  for (const name of ['blobs', 'scratch', 'blocks', 'sockets', 'keys'])
+    await mkdir(within(name), { recursive: true, mode: 0o700 })
   return {
     database: within('database'),
     head: within('head'),

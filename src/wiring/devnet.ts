@@ -276,7 +276,7 @@ function merge(
 }
 
 /** Each host's part of this machine: what is left beside the other members, and at least what it always offered. */
-export function memoryShare(totalBytes: number, hosts: number): number {
+function memoryShare(totalBytes: number, hosts: number): number {
   const share = Math.floor((totalBytes - 2 * GIB) / Math.max(1, hosts))
   return Math.max(10 ** 9, Math.min(HOST_MEMORY_BYTES, share))
 }

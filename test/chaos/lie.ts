@@ -34,7 +34,7 @@ import type { Ending } from '../role/home.ts'
 import type { Named } from './behaviours.ts'
 import { startProxy } from './proxy.ts'
 
-export const FEE = 1_000_000n
+const FEE = 1_000_000n
 const PRICE = { jobs: 3, hostAmount: 7_000_000n, developerAmount: 3n * FEE }
 const NEED = 10n ** 13n
 const DEPOSIT = 10n * NEED

@@ -51,7 +51,8 @@ async function floodOn(stage: Stage, seconds: number, vouchersPerSecond: number)
   const target = { domain: base.chain.domain, peer: base.peer, side, hostAddress: base.signer.address }
   const alice = await RawClient.connect(target, stage.market.signer(ALICE))
   stage.closer.add(() => alice.close())
-  const honest = await stage.openChannel(ALICE, base.signer.address)
+  // Enough for every job that a quiet machine fits into the time.
+  const honest = await stage.openChannel(ALICE, base.signer.address, 10n ** 19n)
   await alice.greet(honest)
   const work = async (id: string) => {
     const [task] = tasks

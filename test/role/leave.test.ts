@@ -121,7 +121,7 @@ describe('leaving', { skip }, () => {
 
   test('a client that starts to close while its host is there is collected from before the end', async () => {
     const client = await newClient()
-    const billed = await parties.run(client, task, 'four')
+    const billed = await parties.run(client, task, 'four', undefined, host.address)
     await settled(host, billed + (await othersExact(client)))
     const { channel } = await only(client)
     const record = client.client.book.channels.get(channel)

@@ -44,7 +44,7 @@ export function damagesOf({ layout, hasProof }: { layout: readonly Field[]; hasP
 }
 
 /** The same bytes but for one, which becomes another. */
-export function flipped(bytes: Uint8Array, at: number, random: Random): Buffer {
+function flipped(bytes: Uint8Array, at: number, random: Random): Buffer {
   const other = Buffer.from(bytes)
   other[at] = (other[at] ?? 0) ^ (1 + random.below(255))
   return other
