@@ -3,12 +3,14 @@
  * The chain is asked here and nowhere else on a job's way: when a client says hello, and when its vouchers outgrow the
  * deposit that is known.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { MecaError } from '../core/errors.ts'
 import type { ChannelRecord } from '../core/records.ts'
 import { recover } from '../core/signature.ts'
 import { sessionDigest } from '../core/typed.ts'
 import type { Hex } from '../core/units.ts'
 import type { ClientMessage } from '../core/wire.ts'
+import type { Book } from './book.ts'
 import { notTaken } from './currencies.ts'
 import type { HostComponents } from './host-components.ts'
 import { asSeen } from './seen.ts'
@@ -18,11 +20,28 @@ const MAX_HELLO_AGE_MS = 300_000
 /** Vouchers above the deposit cost a question to the chain; so often at most, or a flood of them would flood the chain. */
 const ASK_AGAIN_MS = 500
 
-export class HostChannels {
-  readonly #c: HostComponents
-  readonly #askedAt = new Map<Hex, number>()
+/** What of a host this needs. */
+export type ChannelsComponents = Pick<
+  HostComponents,
+  | 'channelState'
+  | 'confirmations'
+  | 'currencies'
+  | 'domain'
+  | 'now'
+  | 'peerId'
+  | 'policy'
+  | 'signal'
+  | 'signer'
+  | 'wallNow'
+> & { book: Pick<Book, 'channels' | 'commit' | 'stageChannel'> }
 
-  constructor(c: HostComponents) {
+export class HostChannels {
+  readonly #c: ChannelsComponents
+  readonly #askedAt = new Map<Hex, number>()
+  /** Questions that have not begun: whoever asks meanwhile gets the same answer. */
+  readonly #next = new Map<Hex, Promise<ChannelRecord>>()
+
+  constructor(c: ChannelsComponents) {
     this.#c = c
   }
 
@@ -58,12 +77,31 @@ export class HostChannels {
     return channel
   }
 
-  /** The channel as it is known, or anew from the chain where nobody asked a moment ago: it may have been topped up. */
-  async grown(channel: ChannelRecord): Promise<ChannelRecord> {
-    const { channelId, terms } = channel
-    const now = this.#c.now()
-    if (now - (this.#askedAt.get(channelId) ?? -Infinity) < ASK_AGAIN_MS) return channel
-    this.#askedAt.set(channelId, now)
+  /**
+   * The channel anew from the chain, because it may have been topped up. Asked a moment ago, the chain is asked again when
+   * that moment is over: a top-up of just now must not be missed, and a flood of such wishes is one question.
+   */
+  grown(channel: ChannelRecord): Promise<ChannelRecord> {
+    const { channelId } = channel
+    const joined = this.#next.get(channelId)
+    if (joined !== undefined) return joined
+    const waitMs = (this.#askedAt.get(channelId) ?? -Infinity) + ASK_AGAIN_MS - this.#c.now()
+    if (waitMs <= 0) return this.#ask(channel)
+    const next = sleep(waitMs, undefined, { signal: this.#c.signal, ref: false })
+      .finally(() => this.#next.delete(channelId))
+      .then(() => this.#ask(channel))
+    this.#next.set(channelId, next)
+    return next
+  }
+
+  /** The same without waiting: what is known, where somebody asked a moment ago. */
+  lately(channel: ChannelRecord): Promise<ChannelRecord> {
+    const dueMs = (this.#askedAt.get(channel.channelId) ?? -Infinity) + ASK_AGAIN_MS
+    return dueMs > this.#c.now() ? Promise.resolve(channel) : this.#ask(channel)
+  }
+
+  #ask({ channelId, terms }: ChannelRecord): Promise<ChannelRecord> {
+    this.#askedAt.set(channelId, this.#c.now())
     return this.refreshed(channelId, terms)
   }
 

@@ -74,7 +74,7 @@ export class HostIntake {
   /** Vouchers without a job: this host said at the hello that it knows lower ones. */
   async #restore(known: ChannelRecord, vouchers: ClientMessage<'submit'>['vouchers']): Promise<void> {
     const { restorer, exportVouchers, log, signal } = this.#c
-    const channel = await this.#channels.grown(known)
+    const channel = await this.#channels.lately(known)
     const rows = await restorer.fromClient(channel, vouchers, signal)
     if (rows.length === 0) return
     log.warn({ channelId: channel.channelId, rows: rows.length }, 'a client brought vouchers back that were lost here')
