@@ -77,7 +77,7 @@ test(
       client.hello(terms)
       await client.refusal('busy')
       client.submit(terms, task, [client.job('third', task, 'x')], ['x'])
-      await client.refusal('payment', 'third')
+      await client.refusal('busy', 'third')
       assert.equal(fake.requests, 1, 'nothing more is served on a deposit that is gone')
     } finally {
       await stage.close()
