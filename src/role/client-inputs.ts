@@ -12,6 +12,7 @@ import type { OpenInput } from './client-records.ts'
 import { openGiven } from './files-given.ts'
 import type { OpenGiven, Source } from './files-given.ts'
 import type { KnownTask } from './tasks.ts'
+import { one } from './sums.ts'
 
 /** A tar begins with its first name, padded with zeros. */
 const BUNDLE_MARK = Buffer.from(`${JOB_FILE}\0`)
@@ -78,8 +79,4 @@ async function begins(source: Source, mark: Buffer): Promise<boolean> {
     if (head.length >= mark.length) break
   }
   return head.subarray(0, mark.length).equals(mark)
-}
-
-async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield await Promise.resolve(bytes)
 }

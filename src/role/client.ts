@@ -28,6 +28,7 @@ import { addressOf } from './market.ts'
 import type { Payer, Room } from './payer.ts'
 import { RecentResults } from './recent.ts'
 import type { KnownTask, Tasks } from './tasks.ts'
+import { one } from './sums.ts'
 
 export type ClientParts = ChoiceParts & {
   tasks: Tasks
@@ -374,8 +375,4 @@ type Order = {
   resources: Resources
   onProgress: OnProgress
   signal: AbortSignal
-}
-
-async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield await Promise.resolve(bytes)
 }

@@ -8,7 +8,7 @@ import type { HostJob } from '../core/records.ts'
 import type { Blobs } from '../store/blobs.ts'
 import type { Intake } from '../store/intake.ts'
 import { failpoint } from '../failpoint.ts'
-import { sha256 } from './sums.ts'
+import { one, sha256 } from './sums.ts'
 
 /** A client that was admitted and sends nothing for so long has gone away. */
 const INPUT_WAIT_MS = 300_000
@@ -148,8 +148,4 @@ export class InputGate {
       signal.removeEventListener('abort', stop)
     }
   }
-}
-
-async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield await Promise.resolve(bytes)
 }
