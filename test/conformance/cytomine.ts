@@ -208,7 +208,7 @@ export const CYTOMINE: readonly Case[] = [
     async run(stage) {
       const image = await stage.script('copy-both', COPY_BOTH)
       const done = await stage.run(cytomine, OPTIONAL, image, { values: { string_input: 'x' } })
-      assert.match(done.console, /^string_input\n/)
+      assert.match(done.console, /^string_input$/m, 'in whatever order the engine hands on the two streams')
       failed(done, /exit code 1/)
     },
   },

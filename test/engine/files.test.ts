@@ -27,7 +27,7 @@ const WRITABLE = {
 
 test('what is staged is read, what is written comes back, the console too, and nothing is left', { skip }, async () => {
   const script =
-    'echo begin; cat /inputs/a/b.txt > /outputs/copy; mkdir /outputs/d; echo x > /outputs/d/y; sleep 0.2; printf "end\\377" >&2'
+    'echo begin; cat /inputs/a/b.txt > /outputs/copy; mkdir /outputs/d; echo x > /outputs/d/y; sleep 0.5; printf "end\\377" >&2'
   const lines: LogLine[] = []
   let started = 0
   const options = { onLog: (line: LogLine) => lines.push(line), onStarted: () => started++ }
