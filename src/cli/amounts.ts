@@ -6,7 +6,8 @@ import { MecaError } from '../core/errors.ts'
 import { amountIn, formatMoney, isCalled, isSmallestUnit, readMoney } from '../core/money.ts'
 import { parseAddress, parseAmount } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
-import type { NodeApi, TokenInfo } from '../role/api.ts'
+import type { NodeApi } from '../role/api.ts'
+import type { TokenInfo } from '../role/api-common.ts'
 
 /** `token` is asked for only where the text needs it. Throws `bad_input`. */
 export async function readAmount(text: string, what: string, token: () => Promise<TokenInfo>): Promise<bigint> {

@@ -3,7 +3,7 @@
  * counted, a word with its time elsewhere. What is finished, and what the task prints, scrolls up above it.
  */
 import { printable } from '../core/text.ts'
-import type { OnProgress } from '../role/api.ts'
+import type { OnProgress } from '../role/api-common.ts'
 import { bytesOf, isBlank, lineOf } from './progress.ts'
 import type { Meter } from './progress.ts'
 import { duration, size } from './render.ts'

@@ -1,6 +1,7 @@
 /** What all channels come to, for each side and currency; and the wait for one that closes by its delay. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ChannelSummary, NodeApi } from '../role/api.ts'
+import type { NodeApi } from '../role/api.ts'
+import type { ChannelSummary } from '../role/api-money.ts'
 import type { Context } from './context.ts'
 import { date } from './render.ts'
 

@@ -1,5 +1,6 @@
 /** What a claim brought, in words: a line for each currency, which are never added up. */
-import type { ClaimedIn, ClaimReport, TokenInfo } from '../role/api.ts'
+import type { TokenInfo } from '../role/api-common.ts'
+import type { ClaimedIn, ClaimReport } from '../role/api-money.ts'
 import { money, sum } from './amounts.ts'
 
 export function claimedText(

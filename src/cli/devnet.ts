@@ -1,7 +1,7 @@
 /** The market of `meca devnet`: started, told in one line, kept until Ctrl-C. */
 import { join } from 'node:path'
 import type { MecaError } from '../core/errors.ts'
-import type { TokenInfo } from '../role/api.ts'
+import type { TokenInfo } from '../role/api-common.ts'
 import type { PlayToken } from '../wiring/devnet-token.ts'
 import type { Context } from './context.ts'
 

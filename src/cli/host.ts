@@ -1,7 +1,8 @@
 /** `meca host`: renting out this machine. All but `start` speak to the running host. */
 import type { Command } from 'commander'
 import { printable } from '../core/text.ts'
-import type { AtRisk, HostStatus, TokenInfo } from '../role/api.ts'
+import type { TokenInfo } from '../role/api-common.ts'
+import type { AtRisk, HostStatus } from '../role/api-host.ts'
 import { money } from './amounts.ts'
 import { tokensOf } from './context.ts'
 import type { Context } from './context.ts'

@@ -1,6 +1,7 @@
 /** `meca hosts`: who rents out hardware, as this node heard it. */
 import type { Command } from 'commander'
-import type { HostSummary, TokenInfo } from '../role/api.ts'
+import type { TokenInfo } from '../role/api-common.ts'
+import type { HostSummary } from '../role/api-client.ts'
 import { ago, resources, table } from './render.ts'
 import { examples } from './usage.ts'
 import type { Act } from './usage.ts'

@@ -5,7 +5,7 @@ import { resolve } from 'node:path'
 import { addAbortSignal } from 'node:stream'
 import type { Readable } from 'node:stream'
 import { MecaError } from '../core/errors.ts'
-import type { RunInput } from '../role/api.ts'
+import type { RunInput } from '../role/api-client.ts'
 import type { Terminal } from './world.ts'
 
 /** What is piped in is kept in memory; larger inputs are read from where they lie. */

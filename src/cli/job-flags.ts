@@ -1,7 +1,8 @@
 /** The flags that a quote and a run share. */
 import type { Command } from 'commander'
 import { parseAddress } from '../core/units.ts'
-import type { NodeApi, QuoteOptions } from '../role/api.ts'
+import type { NodeApi } from '../role/api.ts'
+import type { QuoteOptions } from '../role/api-client.ts'
 import { AMOUNT_HELP } from '../core/money.ts'
 import { currencyOfTask, readAmount } from './amounts.ts'
 import { wholeOf } from './usage.ts'

@@ -17,7 +17,7 @@ import type { JobFile } from '../core/bundle.ts'
 import { MecaError } from '../core/errors.ts'
 import { bytesOfQuantity, millisOfQuantity } from '../core/quantity.ts'
 import { quote } from '../core/units.ts'
-import type { RunInput } from '../role/api.ts'
+import type { RunInput } from '../role/api-client.ts'
 import { wholeOf } from './usage.ts'
 
 export type InputFlags = {

@@ -7,7 +7,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { MecaError } from '../core/errors.ts'
 import { printable } from '../core/text.ts'
-import type { Output } from '../role/api.ts'
+import type { Output } from '../role/api-common.ts'
 import type { Context } from './context.ts'
 import { size } from './render.ts'
 

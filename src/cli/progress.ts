@@ -2,7 +2,7 @@
 import { MecaError } from '../core/errors.ts'
 import { printable } from '../core/text.ts'
 import { quote } from '../core/units.ts'
-import type { OnProgress, Progress } from '../role/api.ts'
+import type { OnProgress, Progress } from '../role/api-common.ts'
 import { makeBars } from './bars.ts'
 import { toJson } from './output.ts'
 import { size } from './render.ts'

@@ -1,7 +1,8 @@
 /** `meca quote`: which hosts would run a task for how much, and why the others would not. Nothing is paid. */
 import type { Command } from 'commander'
 import { NATIVE } from '../core/units.ts'
-import type { QuoteReport, TokenInfo } from '../role/api.ts'
+import type { TokenInfo } from '../role/api-common.ts'
+import type { QuoteReport } from '../role/api-client.ts'
 import { money } from './amounts.ts'
 import { tokensOf } from './context.ts'
 import type { Context } from './context.ts'

@@ -1,7 +1,7 @@
 /** `meca task publish`: from a folder to a task that everybody can run. */
 import type { Command } from 'commander'
 import { parseAddress } from '../core/units.ts'
-import type { PublishOptions } from '../role/api.ts'
+import type { PublishOptions } from '../role/api-developer.ts'
 import { AMOUNT_HELP } from '../core/money.ts'
 import { currencyOf, money, readAmount, tokenNamed } from './amounts.ts'
 import { tokensOf } from './context.ts'

@@ -1,6 +1,6 @@
 /** `meca task`: the developer's path from a folder to a published task. */
 import type { Command } from 'commander'
-import type { CheckReport } from '../role/api.ts'
+import type { CheckReport } from '../role/api-developer.ts'
 import type { Context } from './context.ts'
 import { imageOf, placeOf, readInput } from './input.ts'
 import { textOfOutput } from './output-text.ts'

@@ -8,7 +8,8 @@ import type { Hex } from '../core/units.ts'
 import type { RemoteNode } from '../http/client.ts'
 import type { Endpoint } from '../http/request.ts'
 import type { RunningServer, ServerOptions } from '../http/server.ts'
-import type { DeveloperApi, DoctorReport, NodeApi } from '../role/api.ts'
+import type { DoctorReport, NodeApi } from '../role/api.ts'
+import type { DeveloperApi } from '../role/api-developer.ts'
 import type { Devnet, DevnetOptions } from '../wiring/devnet.ts'
 
 export type Terminal = {

@@ -5,7 +5,7 @@
  */
 import { MecaError, toProblem } from '../core/errors.ts'
 import type { Problem } from '../core/errors.ts'
-import type { RunResult } from '../role/api.ts'
+import type { RunResult } from '../role/api-client.ts'
 import { dependenciesOf } from './flow.ts'
 import type { Flow, Step } from './flow.ts'
 

@@ -4,7 +4,8 @@
  */
 import { z } from 'zod'
 import { MecaError } from '../core/errors.ts'
-import type { NodeApi, OnProgress } from '../role/api.ts'
+import type { NodeApi } from '../role/api.ts'
+import type { OnProgress } from '../role/api-common.ts'
 
 export type Tools = { onProgress: OnProgress; signal: AbortSignal }
 type Part = z.ZodObject | undefined

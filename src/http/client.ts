@@ -1,5 +1,10 @@
 /** The same NodeApi, spoken to a daemon over its HTTP API, so that a command need not know where its node lives. */
-import type { ClientApi, DeveloperApi, HostApi, MoneyApi, NodeApi, OnProgress, RunOptions } from '../role/api.ts'
+import type { NodeApi } from '../role/api.ts'
+import type { OnProgress } from '../role/api-common.ts'
+import type { DeveloperApi } from '../role/api-developer.ts'
+import type { ClientApi, RunOptions } from '../role/api-client.ts'
+import type { HostApi } from '../role/api-host.ts'
+import type { MoneyApi } from '../role/api-money.ts'
 import type { Call } from './call.ts'
 import { CALLS } from './calls.ts'
 import { runResult } from './client-schemas.ts'

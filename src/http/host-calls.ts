@@ -1,6 +1,7 @@
 /** What a node says of itself, and the host's calls. */
 import { MecaError } from '../core/errors.ts'
-import type { HostApi, NodeApi } from '../role/api.ts'
+import type { NodeApi } from '../role/api.ts'
+import type { HostApi } from '../role/api-host.ts'
 import { call } from './call.ts'
 import * as host from './host-schemas.ts'
 

@@ -5,7 +5,7 @@
 import { packBundle } from '../bundle/write.ts'
 import { JOB_FILE, JOB_TYPE, MAX_BUNDLE_JSON_BYTES, NO_PARAMETERS, parseJobFile } from '../core/bundle.ts'
 import { MecaError } from '../core/errors.ts'
-import type { RunInput } from '../role/api.ts'
+import type { RunInput } from '../role/api-client.ts'
 
 /** Throws `bad_input` or `too_large` for a job that is none. */
 export async function jobInput(contentType: string | undefined, input: RunInput): Promise<RunInput> {

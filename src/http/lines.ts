@@ -3,7 +3,7 @@
  * The head is sent at once, so that a caller sees that its request was taken; a failure therefore comes as a line.
  */
 import type { ServerResponse } from 'node:http'
-import type { OnProgress } from '../role/api.ts'
+import type { OnProgress } from '../role/api-common.ts'
 import { MAX_WAITING_BYTES } from './limits.ts'
 import { problemOf, SAFE_HEADERS, toJson } from './problem.ts'
 

@@ -2,7 +2,7 @@
 import { createInterface } from 'node:readline'
 import type { IncomingMessage } from 'node:http'
 import { MecaError } from '../core/errors.ts'
-import type { OnProgress, Progress } from '../role/api.ts'
+import type { OnProgress, Progress } from '../role/api-common.ts'
 import { errorOf } from './problem.ts'
 import type { ProblemDocument } from './problem.ts'
 

@@ -2,7 +2,7 @@
 import { MecaError } from '../core/errors.ts'
 import type { ClientJob } from '../core/records.ts'
 import type { Hex } from '../core/units.ts'
-import type { RunResult } from './api.ts'
+import type { RunResult } from './api-client.ts'
 import type { Delivered } from './client-pending.ts'
 import type { ClientSession } from './client-session.ts'
 

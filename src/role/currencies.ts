@@ -7,7 +7,7 @@ import { MecaError } from '../core/errors.ts'
 import { amountIn, formatMoney, isCalled, isSmallestUnit, readMoney } from '../core/money.ts'
 import { NATIVE } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
-import type { TokenInfo } from './api.ts'
+import type { TokenInfo } from './api-common.ts'
 
 /** In each currency's smallest unit. */
 export type Caps = ReadonlyMap<Hex, bigint>

@@ -7,6 +7,7 @@ import type { Signer } from '../core/signature.ts'
 import type { Domain } from '../core/typed.ts'
 import type { Hex } from '../core/units.ts'
 import { failpoint } from '../failpoint.ts'
+import type { TokenInfo } from './api-common.ts'
 import type {
   ChannelRow,
   ChannelSummary,
@@ -20,11 +21,10 @@ import type {
   RecoverReport,
   RestoredRow,
   RestoreReport,
-  TokenInfo,
   VoucherCopies,
   WalletInfo,
   WithdrawReport,
-} from './api.ts'
+} from './api-money.ts'
 import type { Book, LiveRow } from './book.ts'
 import type { Client } from './client.ts'
 import { copiesOf } from './copies.ts'

@@ -13,7 +13,7 @@ import type { Totals } from '../core/ledger.ts'
 import type { ChannelRecord } from '../core/records.ts'
 import type { ChannelTerms } from '../core/typed.ts'
 import type { Hex } from '../core/units.ts'
-import type { RecoverReport } from './api.ts'
+import type { RecoverReport } from './api-money.ts'
 import type { Book, LiveRow } from './book.ts'
 import type { ChainChannel } from './host-components.ts'
 

@@ -1,6 +1,6 @@
 /** What was earned, entry by entry, summed up by whatever its owner asks for. */
 import type { Hex } from '../core/units.ts'
-import type { EarningsBy, EarningsLine, EarningsRole } from './api.ts'
+import type { EarningsBy, EarningsLine, EarningsRole } from './api-money.ts'
 
 /** One thing that happened. What has no date (its records are lost) counts where no time was asked for. */
 export type Entry = {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { Config } from '../config.ts'
 import { DockerEngine } from '../engine/docker.ts'
-import type { DeveloperApi } from '../role/api.ts'
+import type { DeveloperApi } from '../role/api-developer.ts'
 import { checkFolder } from '../role/workbench.ts'
 import { benchEngine, benchOver } from './developer-side.ts'
 import { engineOptions } from './engine.ts'

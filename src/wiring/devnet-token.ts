@@ -4,7 +4,7 @@
  */
 import type { NewToken } from '../chain/deploy.ts'
 import type { Hex } from '../core/units.ts'
-import type { TokenInfo } from '../role/api.ts'
+import type { TokenInfo } from '../role/api-common.ts'
 
 export type PlayToken = { symbol: string; decimals: number }
 

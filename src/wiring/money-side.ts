@@ -2,7 +2,7 @@
 import { NATIVE } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
 import { failpoint } from '../failpoint.ts'
-import type { MoneyApi } from '../role/api.ts'
+import type { MoneyApi } from '../role/api-money.ts'
 import { Book } from '../role/book.ts'
 import { Money } from '../role/money.ts'
 import { balanceOf, chainChannel } from './base.ts'

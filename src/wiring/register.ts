@@ -2,7 +2,7 @@
 import { asMecaError, MecaError } from '../core/errors.ts'
 import type { Hex } from '../core/units.ts'
 import type { Alarm } from '../role/alarms.ts'
-import type { PayoutReport } from '../role/api.ts'
+import type { PayoutReport } from '../role/api-money.ts'
 import type { Base } from './base.ts'
 
 type Rooms = Pick<Base, 'hosts' | 'wallet' | 'signer'>

@@ -8,7 +8,7 @@ import type { Config } from '../config.ts'
 import { MecaError } from '../core/errors.ts'
 import { NATIVE } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
-import type { TokenInfo } from '../role/api.ts'
+import type { TokenInfo } from '../role/api-common.ts'
 import type { Base } from './base.ts'
 
 /** Tasks may name any number of tokens; no person asks about more. */

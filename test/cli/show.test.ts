@@ -8,7 +8,7 @@ import { makeBars } from '../../src/cli/bars.ts'
 import { lineOf, makeMeter } from '../../src/cli/progress.ts'
 import { NATIVE } from '../../src/core/units.ts'
 import { duration, facts, size, table } from '../../src/cli/render.ts'
-import type { Progress } from '../../src/role/api.ts'
+import type { Progress } from '../../src/role/api-common.ts'
 import { CHANNEL } from '../support/fake-api.ts'
 import { makeBench } from './support.ts'
 

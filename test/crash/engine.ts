@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict'
 import { parseArgs } from 'node:util'
-import type { RunResult } from '../../src/role/api.ts'
+import type { RunResult } from '../../src/role/api-client.ts'
 import { randomFrom } from '../support/random.ts'
 import { Load } from './load.ts'
 import { CrashMarket } from './market.ts'

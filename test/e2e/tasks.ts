@@ -2,7 +2,8 @@
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { NodeApi, Published } from '../../src/role/api.ts'
+import type { NodeApi } from '../../src/role/api.ts'
+import type { Published } from '../../src/role/api-developer.ts'
 
 export const FEE = 1_000_000n
 

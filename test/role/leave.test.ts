@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { findAnvil } from '../../src/chain/anvil.ts'
-import type { ChannelSummary } from '../../src/role/api.ts'
+import type { ChannelSummary } from '../../src/role/api-money.ts'
 import { failure } from '../support/engine.ts'
 import { heard, openParties, requireAgreement, settled, signal } from './parties.ts'
 import type { Parties, Party } from './parties.ts'

@@ -5,7 +5,8 @@
  */
 import assert from 'node:assert/strict'
 import type { Hex } from '../../src/core/units.ts'
-import type { ClientApi, MoneyApi } from '../../src/role/api.ts'
+import type { ClientApi } from '../../src/role/api-client.ts'
+import type { MoneyApi } from '../../src/role/api-money.ts'
 import type { Base } from '../../src/wiring/base.ts'
 import { openClient } from '../../src/wiring/client-side.ts'
 import type { ClientSide } from '../../src/wiring/client-side.ts'

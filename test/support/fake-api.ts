@@ -7,22 +7,11 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MecaError } from '../../src/core/errors.ts'
 import type { Hex } from '../../src/core/units.ts'
-import type {
-  ChannelSummary,
-  ClientApi,
-  DeveloperApi,
-  HostApi,
-  HostStatus,
-  JobDetails,
-  MoneyApi,
-  NodeApi,
-  NodeInfo,
-  QuotedHost,
-  RunInput,
-  RunOptions,
-  RunResult,
-  TaskSummary,
-} from '../../src/role/api.ts'
+import type { NodeApi, NodeInfo } from '../../src/role/api.ts'
+import type { DeveloperApi, TaskSummary } from '../../src/role/api-developer.ts'
+import type { ClientApi, JobDetails, QuotedHost, RunInput, RunOptions, RunResult } from '../../src/role/api-client.ts'
+import type { HostApi, HostStatus } from '../../src/role/api-host.ts'
+import type { ChannelSummary, MoneyApi } from '../../src/role/api-money.ts'
 import type { Manifest } from '../../src/task/package.ts'
 
 export const HOST: Hex = `0x${'11'.repeat(20)}`
