@@ -25,8 +25,11 @@ export class BlockFiles {
       import('blockstore-fs/sharding'),
     ])
     const blockstore = new FsBlockstore(folder)
+    const layout = new NextToLast()
+    // Its own reader leaves the file open where the signal fires while it is being opened.
+    blockstore.get = (cid, options) => wholeFile(pathIn(folder, layout, cid), options?.signal)
     await blockstore.open()
-    return new BlockFiles(blockstore, new NextToLast())
+    return new BlockFiles(blockstore, layout)
   }
 
   private constructor(blockstore: FsBlockstore, layout: NextToLast) {
@@ -35,8 +38,7 @@ export class BlockFiles {
   }
 
   path(cid: CID): string {
-    const { dir, file } = this.#layout.encode(cid)
-    return join(this.blockstore.path, dir, file)
+    return pathIn(this.blockstore.path, this.#layout, cid)
   }
 
   async size(cid: CID): Promise<number | undefined> {
@@ -78,6 +80,18 @@ export class BlockFiles {
     }
     return freed
   }
+}
+
+function pathIn(folder: string, layout: NextToLast, cid: CID): string {
+  const { dir, file } = layout.encode(cid)
+  return join(folder, dir, file)
+}
+
+/** Helia tells an absent block by the name of the error. */
+async function* wholeFile(path: string, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  const block = await absent(readFile(path, signal === undefined ? {} : { signal }))
+  if (block !== undefined) yield block
+  else throw Object.assign(new Error(`There is no block at ${path}`), { name: 'NotFoundError' })
 }
 
 async function writePieces(path: string, pieces: Pieces): Promise<void> {
