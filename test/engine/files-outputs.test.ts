@@ -115,7 +115,7 @@ test(
     const began = Date.now()
     const error = await failure('too_large', leftBy(run))
     assert.match(error.message, /1048576 bytes/)
-    assert.ok(Date.now() - began < 5_000, `it took ${Date.now() - began} ms`)
+    assert.ok(Date.now() - began < 20_000, `it took ${Date.now() - began} ms`)
     assert.ok(process.memoryUsage.rss() - rss < 64 * MIB)
     await run.dispose()
   },

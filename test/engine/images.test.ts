@@ -68,7 +68,7 @@ test('a build ends when its caller leaves', { skip }, async () => {
   const path = await context('FROM scratch\nCOPY src /src\nRUN ["/src/busybox", "sleep", "60"]\n')
   const began = Date.now()
   await failure('cancelled', engine.build(path, {}, AbortSignal.timeout(1_500)))
-  assert.ok(Date.now() - began < 5_000)
+  assert.ok(Date.now() - began < 30_000, 'it did not wait for the build')
 })
 
 test('a saved image is an archive with its configuration inside', { skip }, async () => {

@@ -1,11 +1,11 @@
 /** Warm containers with a real engine: task-contracts.md 1.8, M-17 to M-19. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Plan } from '../../src/core/plan.ts'
 import { WarmPool } from '../../src/engine/pool.ts'
 import { NEVER, TestEngine, ask, text } from '../support/engine.ts'
 import { appImage, dockerMissing } from '../support/images.ts'
+import { eventually } from '../support/eventually.ts'
 import { appPlan } from '../support/plans.ts'
 
 const skip = await dockerMissing()
@@ -52,7 +52,7 @@ test('M-18 two overlapping requests that sleep 2 s both end in about 2 s in one 
   await job(pool, appPlan('slow', { env: { SLEEP_MS: '2000' } }))
   const began = Date.now()
   const both = await Promise.all([job(pool, plan), job(pool, plan)])
-  assert.ok(Date.now() - began < 3_000)
+  assert.ok(Date.now() - began < 3_900, 'one after the other is 4 s')
   assert.equal(both[0].id, both[1].id)
   await pool.close()
 })
@@ -60,8 +60,7 @@ test('M-18 two overlapping requests that sleep 2 s both end in about 2 s in one 
 test('M-19 after the idle time the container is gone, and the next request gets a new one', { skip }, async () => {
   const pool = new WarmPool({ idleMs: 300 })
   const one = await job(pool, appPlan('counter'))
-  await sleep(1_500)
-  assert.deepEqual(await t.tasks(), [])
+  await eventually('nothing runs', async () => (await t.tasks()).length === 0)
   const two = await job(pool, appPlan('counter'))
   assert.notEqual(one.id, two.id)
   assert.equal(two.body, '1')
@@ -72,7 +71,7 @@ test('a container that died is replaced', { skip }, async () => {
   const pool = new WarmPool({ idleMs: 60_000 })
   const one = await job(pool, appPlan('counter'))
   await t.docker.getContainer(one.id).kill()
-  await sleep(1_000)
+  await eventually('its death is known', async () => (await t.tasks()).length === 0)
   const two = await job(pool, appPlan('counter'))
   assert.deepEqual([two.warm, two.body], [false, '1'])
   await pool.close()

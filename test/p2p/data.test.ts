@@ -56,12 +56,12 @@ test('an upload arrives whole and its hash comes back; a download brings the sam
   const { client, host } = await shelf(t)
   const bytes = randomBytes(3 * MIB + 17)
   const upload = { lengthBytes: bytes.length, read: (offset: number) => pieces(bytes, offset) }
-  assert.equal((await putData(client, host.addrs(), { name: 'x' }, upload, { signal: forMs(10_000) })).sha, sha(bytes))
+  assert.equal((await putData(client, host.addrs(), { name: 'x' }, upload, { signal: forMs(30_000) })).sha, sha(bytes))
   const download = await getData(
     client,
     host.addrs(),
     { name: 'x', offset: 0 },
-    { signal: forMs(10_000), maxBytes: 8 * MIB },
+    { signal: forMs(30_000), maxBytes: 8 * MIB },
   )
   assert.equal(download.header.sha, sha(bytes))
   assert.equal(sha(await collect(download.body)), sha(bytes))
@@ -71,11 +71,11 @@ test('nothing is a size too', async (t) => {
   const { client, host, kept } = await shelf(t)
   const upload = { lengthBytes: 0, read: () => pieces(Buffer.alloc(0)) }
   assert.equal(
-    (await putData(client, host.addrs(), { name: 'x' }, upload, { signal: forMs(5_000) })).sha,
+    (await putData(client, host.addrs(), { name: 'x' }, upload, { signal: forMs(30_000) })).sha,
     sha(Buffer.alloc(0)),
   )
   kept.set('x', Buffer.alloc(0))
-  const download = await getData(client, host.addrs(), { name: 'x', offset: 0 }, { signal: forMs(5_000), maxBytes: 1 })
+  const download = await getData(client, host.addrs(), { name: 'x', offset: 0 }, { signal: forMs(30_000), maxBytes: 1 })
   assert.equal((await collect(download.body)).length, 0)
 })
 
@@ -93,7 +93,7 @@ test('an upload that broke goes on where the host stopped', async (t) => {
     host.addrs(),
     { name: 'x' },
     { lengthBytes: bytes.length, read },
-    { signal: forMs(5_000) },
+    { signal: forMs(30_000) },
   )
   assert.deepEqual([asked, last.sha], [[700_000], sha(bytes)])
 })
@@ -102,7 +102,7 @@ test('a download that broke goes on at its offset', async (t) => {
   const { client, host, kept } = await shelf(t)
   const bytes = randomBytes(4 * MIB)
   kept.set('x', bytes)
-  const options = { signal: forMs(10_000), maxBytes: 8 * MIB }
+  const options = { signal: forMs(30_000), maxBytes: 8 * MIB }
   const parts: Uint8Array[] = []
   for await (const chunk of (await getData(client, host.addrs(), { name: 'x', offset: 0 }, options)).body) {
     parts.push(chunk)
@@ -116,7 +116,7 @@ test('a download that broke goes on at its offset', async (t) => {
 
 test('refusals cross with their reason: unknown output, upload over the cap, download over the cap', async (t) => {
   const { client, host, kept } = await shelf(t)
-  const signal = forMs(10_000)
+  const signal = forMs(30_000)
   const missing = await errorOf(getData(client, host.addrs(), { name: 'y', offset: 0 }, { signal, maxBytes: 1 }))
   assert.deepEqual([missing.code, missing.message], ['not_found', 'There is no output y'])
   let read = false
@@ -141,7 +141,7 @@ test('a host that gives up in the middle of an upload says why, and the client s
   }))
   const bytes = Buffer.alloc(32 * MIB)
   const upload = { lengthBytes: bytes.length, read: (offset: number) => pieces(bytes, offset) }
-  const error = await errorOf(putData(client, host.addrs(), {}, upload, { signal: forMs(10_000) }))
+  const error = await errorOf(putData(client, host.addrs(), {}, upload, { signal: forMs(30_000) }))
   assert.equal(error.message, 'The disk is full at 12 MiB')
   await eventually('both ends let the stream go', () => openStreams(client) + openStreams(host) === 0, 8_000)
 })
@@ -149,7 +149,7 @@ test('a host that gives up in the middle of an upload says why, and the client s
 test('a host that promises more bytes than it sends is found out', async (t) => {
   const [client, host] = await Promise.all([startPeer(t), startPeer(t)])
   await serveData(host, async () => ({ op: 'get', lengthBytes: 1_000, body: pieces(Buffer.alloc(400)) }))
-  const download = await getData(client, host.addrs(), { offset: 0 }, { signal: forMs(5_000), maxBytes: MIB })
+  const download = await getData(client, host.addrs(), { offset: 0 }, { signal: forMs(30_000), maxBytes: MIB })
   const error = await errorOf(collect(download.body))
   assert.ok(['protocol', 'peer_unreachable'].includes(error.code ?? ''), error.message)
 })

@@ -16,7 +16,7 @@ async function rawPair(t: TestContext): Promise<[Stream, Stream]> {
   const [a, b] = await Promise.all([startPeer(t), startPeer(t)])
   const arrived = Promise.withResolvers<Stream>()
   await b.libp2p.handle(PROTOCOL, (stream) => arrived.resolve(stream))
-  const connection = await a.dial(b.addrs(), forMs(5_000))
+  const connection = await a.dial(b.addrs(), forMs(30_000))
   return [await connection.newStream(PROTOCOL), await arrived.promise]
 }
 
@@ -127,7 +127,7 @@ test('abort reaches the other side, and its reader', async (t) => {
 test('a peer whose process is killed ends the stream at once', async (t) => {
   const other = await startOther(t, 'echo')
   const peer = await startPeer(t)
-  const frames = new FrameStream(await peer.openStream(other.addrs, '/meca/job/1', forMs(5_000)))
+  const frames = new FrameStream(await peer.openStream(other.addrs, '/meca/job/1', forMs(30_000)))
   await frames.send(1, { n: 1 })
   assert.equal((await frames.next())?.header.n, 1)
   other.child.kill('SIGKILL')

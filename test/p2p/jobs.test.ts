@@ -14,7 +14,7 @@ test('many jobs go over one stream, answered in any order', async (t) => {
       setTimeout(() => void stream.send(2, { job: header.job }, attachments), (7 - Number(header.job)) * 10)
     }
   })
-  const stream = await openJobs(client, host.addrs(), forMs(5_000))
+  const stream = await openJobs(client, host.addrs(), forMs(30_000))
   for (let job = 0; job < 7; job++) await stream.send(1, { job }, [Buffer.from(`input ${job}`)])
   const answers: unknown[] = []
   while (answers.length < 7) answers.push((await stream.next())?.header.job)
@@ -27,9 +27,9 @@ test('a peer may have a few streams, over several connections too; another peer 
   await serveJobs(host, async (stream) => {
     for await (const frame of stream) await stream.send(2, frame.header)
   })
-  const second = await client.libp2p.dial((await client.dial(host.addrs(), forMs(5_000))).remoteAddr, { force: true })
+  const second = await client.libp2p.dial((await client.dial(host.addrs(), forMs(30_000))).remoteAddr, { force: true })
   const streams = await Promise.all(
-    Array.from({ length: JOBS.maxStreamsPerPeer }, () => openJobs(client, host.addrs(), forMs(5_000))),
+    Array.from({ length: JOBS.maxStreamsPerPeer }, () => openJobs(client, host.addrs(), forMs(30_000))),
   )
   for (const s of streams) {
     await s.send(1, { n: 1 })
@@ -37,7 +37,7 @@ test('a peer may have a few streams, over several connections too; another peer 
   }
   const extra = await second.newStream('/meca/job/1')
   await eventually('the extra stream is reset', () => extra.status === 'reset')
-  const free = await openJobs(other, host.addrs(), forMs(5_000))
+  const free = await openJobs(other, host.addrs(), forMs(30_000))
   await free.send(1, { n: 2 })
   assert.equal((await free.next())?.header.n, 2)
 })
@@ -48,7 +48,7 @@ test('a stream that ended makes room for a new one', async (t) => {
     for await (const frame of stream) await stream.send(2, frame.header)
   })
   for (let round = 0; round < JOBS.maxStreamsPerPeer * 3; round++) {
-    const stream = await openJobs(client, host.addrs(), forMs(5_000))
+    const stream = await openJobs(client, host.addrs(), forMs(30_000))
     await stream.send(1, { round })
     assert.equal((await stream.next())?.header.round, round)
     await stream.close()
@@ -64,8 +64,8 @@ test('a handler that fails resets its stream and harms no other', async (t) => {
     await stream.send(2, { good: true })
   })
   const [bad, good] = await Promise.all([
-    openJobs(client, host.addrs(), forMs(5_000)),
-    openJobs(client, host.addrs(), forMs(5_000)),
+    openJobs(client, host.addrs(), forMs(30_000)),
+    openJobs(client, host.addrs(), forMs(30_000)),
   ])
   await bad.send(1, { bad: true })
   assert.equal((await errorOf(bad.next())).code, 'peer_unreachable')
@@ -76,14 +76,14 @@ test('a handler that fails resets its stream and harms no other', async (t) => {
 test('when the host dies `closed` tells, and a new stream reaches the host that took its place', async (t) => {
   const client = await startPeer(t)
   const first = await startOther(t, 'jobs')
-  const stream = await openJobs(client, first.addrs, forMs(5_000))
+  const stream = await openJobs(client, first.addrs, forMs(30_000))
   await stream.send(1, { n: 1 })
   assert.equal((await stream.next())?.header.n, 1)
   first.child.kill('SIGKILL')
   assert.equal((await stream.closed)?.code, 'peer_unreachable')
   assert.equal((await errorOf(openJobs(client, first.addrs, forMs(2_000)))).code, 'peer_unreachable')
   const second = await startOther(t, 'jobs')
-  const again = await openJobs(client, second.addrs, forMs(5_000))
+  const again = await openJobs(client, second.addrs, forMs(30_000))
   await again.send(1, { n: 2 })
   assert.equal((await again.next())?.header.n, 2)
 })

@@ -36,36 +36,36 @@ test('a damaged identity stops the start, names the file and is not overwritten'
 
 test('connections are encrypted by TLS and muxed by yamux; a second dial gives the same one', async (t) => {
   const [a, b] = await Promise.all([startPeer(t), startPeer(t)])
-  const connection = await a.dial(b.addrs(), forMs(5_000))
+  const connection = await a.dial(b.addrs(), forMs(30_000))
   assert.equal(connection.encryption, '/tls/1.0.0')
   assert.equal(connection.multiplexer, '/yamux/1.0.0')
-  assert.equal(await a.dial(b.peerId, forMs(5_000)), connection)
+  assert.equal(await a.dial(b.peerId, forMs(30_000)), connection)
 })
 
 test('another peer behind the address than the one named is not accepted', async (t) => {
   const [a, b] = await Promise.all([startPeer(t), startPeer(t)])
   const wrong = b.addrs()[0]?.replace(b.peerId, peerIdOf(await generateIdentity())) ?? ''
-  assert.equal((await errorOf(a.dial(wrong, forMs(5_000)))).code, 'peer_unreachable')
+  assert.equal((await errorOf(a.dial(wrong, forMs(30_000)))).code, 'peer_unreachable')
 })
 
 test('a listed peer cannot connect, and is not dialled', async (t) => {
   const stranger = await startPeer(t)
   const host = await startPeer(t, { deny: [stranger.peerId] })
-  await stranger.dial(host.addrs(), forMs(5_000)).catch(() => undefined)
+  await stranger.dial(host.addrs(), forMs(30_000)).catch(() => undefined)
   await eventually(
     'no connection stays',
     () => host.libp2p.getConnections().length + stranger.libp2p.getConnections().length === 0,
   )
-  assert.equal((await errorOf(host.dial(stranger.addrs(), forMs(5_000)))).code, 'peer_unreachable')
+  assert.equal((await errorOf(host.dial(stranger.addrs(), forMs(30_000)))).code, 'peer_unreachable')
 })
 
 test('a banned peer loses its connections and cannot come back', async (t) => {
   const [rogue, host] = await Promise.all([startPeer(t), startPeer(t)])
-  await rogue.dial(host.addrs(), forMs(5_000))
+  await rogue.dial(host.addrs(), forMs(30_000))
   await eventually('it is connected', () => host.libp2p.getConnections().length === 1)
   host.ban(rogue.peerId)
   await eventually('it is gone', () => host.libp2p.getConnections().length === 0)
-  await rogue.dial(host.addrs(), forMs(5_000)).catch(() => undefined)
+  await rogue.dial(host.addrs(), forMs(30_000)).catch(() => undefined)
   await new Promise((resolve) => setTimeout(resolve, 200))
   assert.equal(host.libp2p.getConnections().length, 0)
 })
@@ -91,7 +91,7 @@ test('a bootstrap peer is connected at start; two strangers find each other over
 test('one connection may carry so many streams and no more', async (t) => {
   const [rogue, host] = await Promise.all([startPeer(t), startPeer(t)])
   await host.libp2p.handle('/test/held/1', () => undefined, { maxInboundStreams: 1_000 })
-  const connection = await rogue.dial(host.addrs(), forMs(5_000))
+  const connection = await rogue.dial(host.addrs(), forMs(30_000))
   const opened = await Promise.allSettled(
     Array.from({ length: CONNECTION.maxStreams * 2 }, () =>
       connection.newStream('/test/held/1', { maxOutboundStreams: 1_000, signal: forMs(2_000) }),
@@ -107,7 +107,7 @@ test('one connection may carry so many streams and no more', async (t) => {
 
 test('one peer may have a few connections and no more', async (t) => {
   const [rogue, host] = await Promise.all([startPeer(t), startPeer(t)])
-  const address = (await rogue.dial(host.addrs(), forMs(5_000))).remoteAddr
+  const address = (await rogue.dial(host.addrs(), forMs(30_000))).remoteAddr
   for (let n = 0; n < 8; n++) await rogue.libp2p.dial(address, { force: true }).catch(() => undefined)
   await new Promise((resolve) => setTimeout(resolve, 200))
   assert.equal(host.libp2p.getConnections().length, CONNECTION.maxPerPeer)
@@ -139,7 +139,7 @@ test('peers that fill every stream they may have, against a host that reads none
   let held = 0
   for (let n = 0; n < 3; n++) {
     const rogue = await startPeer(t)
-    const connection = await rogue.dial(other.addrs, forMs(5_000))
+    const connection = await rogue.dial(other.addrs, forMs(30_000))
     for (const [protocol, streams] of Object.entries(share)) {
       for (let s = 0; s < streams; s++, held++) {
         const stream = await connection.newStream(protocol)

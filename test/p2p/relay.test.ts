@@ -24,7 +24,7 @@ async function behindRelay(t: TestContext): Promise<{ relay: Peer; host: Peer; c
 
 test('a host that cannot be dialled is reached through a relay, and its limits are raised and shown', async (t) => {
   const { host, client, address } = await behindRelay(t)
-  const connection = await client.dial(address, forMs(10_000))
+  const connection = await client.dial(address, forMs(30_000))
   assert.equal(connection.remotePeer.toString(), host.peerId)
   assert.ok((connection.limits?.bytes ?? 0n) > 1_000_000_000n, `${connection.limits?.bytes} bytes`)
   assert.ok((connection.limits?.seconds ?? 0) > 7_000, `${connection.limits?.seconds} s`)
@@ -35,7 +35,7 @@ test('a job of 8 MiB goes through the relay, where the usual 128 KiB would cut i
   await serveJobs(host, async (stream) => {
     for await (const { header, attachments } of stream) await stream.send(2, header, attachments)
   })
-  const stream = await openJobs(client, address, forMs(10_000))
+  const stream = await openJobs(client, address, forMs(30_000))
   const input = Buffer.alloc(2 * 1024 ** 2, 5)
   for (let n = 0; n < 4; n++) {
     await stream.send(1, { n }, [input])
@@ -53,15 +53,15 @@ test('offers reach a client through the relay, and through a relayed connection'
   const offers = await joinOffers(client, quiet)
   const heard: string[] = []
   offers.on((offer) => heard.push(offer.text))
-  await client.dial(address, forMs(10_000))
+  await client.dial(address, forMs(30_000))
   await eventually('the client pulls it', () => heard.includes('behind a NAT'))
 })
 
 test('a peer without the relay option neither relays nor dials through one', async (t) => {
   const { address } = await behindRelay(t)
   const plain = await startPeer(t)
-  assert.equal((await errorOf(plain.dial(address, forMs(5_000)))).code, 'peer_unreachable')
+  assert.equal((await errorOf(plain.dial(address, forMs(30_000)))).code, 'peer_unreachable')
   const noRelay = `${plain.addrs()[0]}/p2p-circuit/p2p/${address.split('/p2p/').at(-1)}`
   const client = await startPeer(t, { relay: 'client' })
-  assert.equal((await errorOf(client.dial(noRelay, forMs(5_000)))).code, 'peer_unreachable')
+  assert.equal((await errorOf(client.dial(noRelay, forMs(30_000)))).code, 'peer_unreachable')
 })

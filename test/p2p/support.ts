@@ -36,14 +36,7 @@ export async function startOther(
 
 export const forMs = (ms: number): AbortSignal => AbortSignal.timeout(ms)
 
-/** Waits until `check` holds; fails with the name of what did not happen. */
-export async function eventually(what: string, check: () => boolean, withinMs = 5_000): Promise<void> {
-  const until = performance.now() + withinMs
-  while (!check()) {
-    if (performance.now() > until) throw new Error(`not within ${withinMs} ms: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-}
+export { eventually } from '../support/eventually.ts'
 
 /** The error that `promise` fails with; a promise that does not fail is the failure. */
 export async function errorOf(promise: Promise<unknown>): Promise<Error & { code?: string }> {
