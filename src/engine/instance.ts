@@ -17,6 +17,8 @@ import { ContainerWatch, describeEnd, removeContainer } from './watch.ts'
 
 /** A broken connection is noticed before the end of the container that broke it. */
 const END_GRACE_MS = 500
+/** Exit code, last words and the reason of a container that has ended come within this; a lost engine is told in 10 s. */
+const END_TOLD_MS = 5_000
 
 export class RunningContainer implements Instance {
   readonly id: string
@@ -72,6 +74,8 @@ export class RunningContainer implements Instance {
 
   async #betterReason(error: MecaError): Promise<MecaError> {
     await Promise.race([this.ended, this.#sidecar.ended, sleep(END_GRACE_MS)])
+    if (this.#watch.end === undefined && !this.#sidecar.dead && (await this.#watch.isEnding()))
+      await Promise.race([this.ended, sleep(END_TOLD_MS, undefined, { ref: false })])
     // Looked at first: a container that ended by itself is cleaned up at once, which is no reason.
     if (this.#watch.end !== undefined) return this.#whyEnded(this.#watch.end)
     if (this.#watch.killedFor === 'stopped') return stopped()

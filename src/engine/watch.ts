@@ -50,6 +50,18 @@ export class ContainerWatch {
     return this.#engineLost
   }
 
+  /** Whether it has ended or is about to, also where that has not been told yet: on a busy machine the news take seconds. */
+  async isEnding(): Promise<boolean> {
+    if (this.#end !== undefined || this.#killedFor !== undefined) return true
+    try {
+      const { State } = await call('inspect a container', (abortSignal) => this.#container.inspect({ abortSignal }))
+      return !State.Running
+    } catch {
+      // It was removed, or its engine is lost: the watch ends for either.
+      return true
+    }
+  }
+
   /** For whoever removes the container next. */
   markStopped(): void {
     if (this.#end === undefined) this.#killedFor ??= 'stopped'

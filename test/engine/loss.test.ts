@@ -62,6 +62,18 @@ test(
   },
 )
 
+test('a container whose end is told late is still the reason of its broken reply', { skip }, async () => {
+  const daemon = await fragileDaemon(1_500)
+  const owner = `test-${randomBytes(6).toString('hex')}`
+  const engine = new DockerEngine({ owner, socketPath: daemon.path, sidecars: 0 })
+  const instance = await engine.start(image, appPlan('crash'), { name: t.name() }, NEVER)
+  const error = await failure('task_failed', ask(instance))
+  assert.match(error.message, /exit code 7/)
+  await instance.stop()
+  await engine.close()
+  await daemon.close()
+})
+
 test('a killed sidecar is the host’s failure and not the task’s', { skip }, async () => {
   const instance = await t.start(image, appPlan('slow', { env: { SLEEP_MS: '20000' } }))
   const { HostConfig } = await t.docker.getContainer(instance.id).inspect()

@@ -1,4 +1,4 @@
-/** A Docker daemon that can go away without taking the real one along: a socket in front of it. */
+/** A Docker daemon that can go away or be slow without taking the real one along: a socket in front of it. */
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -6,10 +6,12 @@ import { connect, createServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Transform } from 'node:stream'
 
 export type FragileDaemon = { path: string; die: () => void; close: () => Promise<void> }
 
-export async function fragileDaemon(): Promise<FragileDaemon> {
+/** With `newsLateMs` the ends of containers are told that much later. */
+export async function fragileDaemon(newsLateMs = 0): Promise<FragileDaemon> {
   const folder = await mkdtemp(join(tmpdir(), 'meca-daemon-'))
   const path = join(folder, `${randomBytes(4).toString('hex')}.sock`)
   const open = new Set<Socket>()
@@ -20,10 +22,15 @@ export async function fragileDaemon(): Promise<FragileDaemon> {
       [daemon, client],
     ] as const) {
       open.add(a)
-      a.on('error', () => b.destroy())
-        .on('close', () => open.delete(a))
-        .pipe(b)
+      a.on('error', () => b.destroy()).on('close', () => open.delete(a))
     }
+    let lateMs = 0
+    client
+      .on('data', (chunk: Buffer) => {
+        if (chunk.includes('/wait?')) lateMs = newsLateMs
+      })
+      .pipe(daemon)
+    daemon.pipe(late(() => lateMs)).pipe(client)
   })
   server.listen(path)
   await once(server, 'listening')
@@ -36,4 +43,12 @@ export async function fragileDaemon(): Promise<FragileDaemon> {
     await rm(folder, { recursive: true, force: true })
   }
   return { path, die, close }
+}
+
+function late(byMs: () => number): Transform {
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      setTimeout(() => done(null, chunk), byMs())
+    },
+  })
 }
