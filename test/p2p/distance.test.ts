@@ -12,6 +12,8 @@ import { askQuote, serveQuotes } from '../../src/p2p/quotes.ts'
 import { forMs, startPeer } from './support.ts'
 
 const ONE_WAY_MS = 40
+/** Of a round trip: what the two processors may take besides. */
+const TOLERANCE = 0.6
 
 /** The host's address at the far end of a line that holds every chunk back for `ONE_WAY_MS`. */
 async function farAway(t: TestContext, host: Peer): Promise<string> {
@@ -36,15 +38,15 @@ async function farAway(t: TestContext, host: Peer): Promise<string> {
   return `/ip4/127.0.0.1/tcp/${(line.address() as AddressInfo).port}/p2p/${host.peerId}`
 }
 
-/** The fewest round trips that `run` took: more can only be noise. */
-async function roundTrips(run: () => Promise<unknown>): Promise<number> {
-  const times: number[] = []
-  for (let n = 0; n < 5; n++) {
+/** The fewest round trips that `run` took, tried until they are as few as expected: more can be noise, fewer cannot. */
+async function roundTrips(expected: number, run: () => Promise<unknown>): Promise<number> {
+  let fewest = Infinity
+  for (let n = 0; n < 40 && fewest > expected + TOLERANCE; n++) {
     const started = performance.now()
     await run()
-    times.push((performance.now() - started) / (2 * ONE_WAY_MS))
+    fewest = Math.min(fewest, (performance.now() - started) / (2 * ONE_WAY_MS))
   }
-  return Math.min(...times)
+  return fewest
 }
 
 test('a message on an open job stream takes one round trip; a quote or a download, each a new stream, two', async (t) => {
@@ -58,16 +60,16 @@ test('a message on an open job stream takes one round trip; a quote or a downloa
   }
   await serveData(host, async () => ({ op: 'get', lengthBytes: 10, body: body() }))
   const address = await farAway(t, host)
-  const signal = forMs(30_000)
+  const signal = forMs(60_000)
   await client.dial(address, signal)
   const stream = await openJobs(client, host.peerId, signal)
   const took = {
-    job: await roundTrips(async () => {
+    job: await roundTrips(1, async () => {
       await stream.send(1, {})
       await stream.next()
     }),
-    quote: await roundTrips(() => askQuote(client, host.peerId, {}, { signal })),
-    data: await roundTrips(async () => {
+    quote: await roundTrips(2, () => askQuote(client, host.peerId, {}, { signal })),
+    data: await roundTrips(2, async () => {
       const download = await getData(client, host.peerId, { offset: 0 }, { signal, maxBytes: 10 })
       for await (const chunk of download.body) assert.equal(chunk.byteLength, 10)
     }),
@@ -77,7 +79,7 @@ test('a message on an open job stream takes one round trip; a quote or a downloa
       .map(([name, trips]) => `${name} ${trips.toFixed(2)}`)
       .join(', '),
   )
-  assert.ok(took.job < 1.6, `${took.job}`)
-  assert.ok(took.quote < 2.6, `${took.quote}`)
-  assert.ok(took.data < 2.6, `${took.data}`)
+  assert.ok(took.job < 1 + TOLERANCE, `${took.job}`)
+  assert.ok(took.quote < 2 + TOLERANCE, `${took.quote}`)
+  assert.ok(took.data < 2 + TOLERANCE, `${took.data}`)
 })
