@@ -3,9 +3,12 @@ import { describeFlood, flood } from '../role/flood.ts'
 
 const SECONDS = 15
 const GOAL_MS = 50
+const GOAL_PER_SECOND = 1_000
 
 const result = await flood(SECONDS)
 process.stdout.write(`${describeFlood(result)}\n`)
 process.stdout.write(`goal: event loop p99 below ${GOAL_MS} ms: ${result.loop.p99Ms < GOAL_MS ? 'met' : 'missed'}\n`)
+const perSecond = Math.round(result.flooder.vouchers / SECONDS)
+process.stdout.write(`goal: ${GOAL_PER_SECOND} vouchers a second: ${perSecond >= GOAL_PER_SECOND ? 'met' : 'missed'}\n`)
 const kept = result.flooder.thrownOut > 0 && result.honest.answered === result.honest.sent
 process.exit(kept ? 0 : 1)
