@@ -18,7 +18,7 @@ import type { Engine, ImageId, RunOptions } from '../engine/engine.ts'
 import type { FilesFormat, FilesJob, Folder, Verdict } from '../task/format.ts'
 import { openGiven, stagedEntries } from './files-given.ts'
 import type { LinkedContent, Source } from './files-given.ts'
-import { gather, outputEntries } from './files-result.ts'
+import { gather, look, outputEntries } from './files-result.ts'
 import type { OutputEntry } from './files-result.ts'
 
 const EXAMPLE_JOB = 'example/job.json'
@@ -118,7 +118,9 @@ export async function runExample(
   const scratch = await mkdtemp(join(tmpdir(), 'meca-test-'))
   try {
     const gathered = await gather(run, scratch, signal)
-    const ran = { end: run.end, startedAt, endedAt: Date.now(), image: task.image, console: run.console, ...gathered }
+    const noted = await look(format.looks?.(descriptor, gathered), gathered, signal)
+    const told = { end: run.end, startedAt, endedAt: Date.now(), image: task.image, console: run.console, noted }
+    const ran = { ...told, ...gathered }
     const verdict = format.judge(descriptor, job, ran)
     const entries = outputEntries(gathered, verdict)
     return {
@@ -145,11 +147,12 @@ async function differences(
   const expected = [...folder.files.keys()].filter((path) => path.startsWith(`${EXAMPLE_OUTPUTS}/`))
   if (expected.length === 0) return undefined
   const actual = new Map(entries.flatMap((entry) => ('folder' in entry ? [] : [[entry.path, entry.place] as const])))
+  const folders = new Set(entries.flatMap((entry) => ('folder' in entry ? [entry.path] : [])))
   const told: string[] = []
   for (const path of expected) {
     const name = path.slice(EXAMPLE_OUTPUTS.length + 1)
     const place = actual.get(name)
-    if (place === undefined) told.push(`${name} is missing`)
+    if (place === undefined) told.push(folders.has(name) ? `${name} is a folder` : `${name} is missing`)
     else if (!sameBytes(await readFile(join(dir, path)), typeof place === 'string' ? await readFile(place) : place))
       told.push(`${name} differs`)
   }

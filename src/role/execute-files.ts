@@ -18,7 +18,7 @@ import { endedBy, failed, fetchImage, reasonOf } from './execute.ts'
 import type { ExecuteComponents, ExecuteHooks, Execution, Work } from './execute.ts'
 import { openGiven, stagedEntries, withLinks } from './files-given.ts'
 import type { LinkedContent, OpenGiven, Source } from './files-given.ts'
-import { factsOf, gather, outputEntries, packResult } from './files-result.ts'
+import { factsOf, gather, look, outputEntries, packResult } from './files-result.ts'
 import type { Gathered, OutputEntry, Packing } from './files-result.ts'
 
 export type FilesComponents = {
@@ -161,13 +161,17 @@ async function deliver(
 ): Promise<Execution> {
   const gathered = await gather(run, c.files.scratch, signal)
   try {
-    const verdict = format.judge(work.task.descriptor, job, {
+    const { descriptor } = work.task
+    const noted = await look(format.looks?.(descriptor, gathered), gathered, signal)
+    const verdict = format.judge(descriptor, job, {
       end: run.end,
       ...times,
       image: work.task.manifest.image.id,
       files: gathered.files,
+      folders: gathered.folders,
       console: run.console,
       leftOut: gathered.leftOut,
+      noted,
     })
     const packed = await pack(c, run, gathered, verdict, job.job.keepOnIpfs, signal)
     return { ...executionOf(verdict, run), ...packed, ...times }

@@ -13,12 +13,13 @@ import { faultOf } from '../bundle/paths.ts'
 import { packBundle } from '../bundle/write.ts'
 import type { BundleEntry } from '../bundle/write.ts'
 import type { CollectedEntry, FilesRun } from '../engine/engine.ts'
-import type { Verdict } from '../task/format.ts'
+import type { Look, Noted, Verdict } from '../task/format.ts'
 
 /** Told to people; the rest is only counted. */
 const MAX_TOLD = 100
 /** Heads kept of all outputs together. */
 const MAX_HEADS_BYTES = 64 * 2 ** 20
+const LOOK_BYTES = 2 ** 20
 
 export type Gathered = {
   /** By collected path (`NAME`, `NAME/a/b`): what a format may look at, and where the bytes are. */
@@ -78,6 +79,23 @@ async function keepFile(
   await pipeline(Readable.from(watched(), { objectMode: false }), createWriteStream(place), { signal })
   gathered.headBytes += Math.min(bytes, room)
   gathered.files.set(path, { bytes, head: Buffer.concat(head), place })
+}
+
+/** Reads what a format must see whole, file by file, from where it was gathered. */
+export async function look(
+  looks: ReadonlyMap<string, Look> | undefined,
+  { files }: Gathered,
+  signal: AbortSignal,
+): Promise<Map<string, Noted>> {
+  const noted = new Map<string, Noted>()
+  for (const [path, { take, end }] of looks ?? []) {
+    const place = files.get(path)?.place
+    if (place === undefined) continue
+    for await (const chunk of createReadStream(place, { highWaterMark: LOOK_BYTES, signal }) as AsyncIterable<Buffer>)
+      if (!take(chunk)) break
+    noted.set(path, end())
+  }
+  return noted
 }
 
 /** A file or folder that the receipt's hash will cover. `path` is below `outputs/`. */

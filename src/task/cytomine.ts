@@ -8,8 +8,10 @@ import { findImage } from './cytomine/archive.ts'
 import { DESCRIPTOR, readTask, requireTask } from './cytomine/descriptor.ts'
 import type { Task } from './cytomine/descriptor.ts'
 import { layInputs } from './cytomine/inputs.ts'
+import { looksAt } from './cytomine/look.ts'
 import { failed, judgeRun } from './cytomine/outputs.ts'
 import type { Param } from './cytomine/params.ts'
+import { treeOf } from './cytomine/tree.ts'
 import { constraintsOf, kindOfType } from './cytomine/types.ts'
 import { exampleOf, packageFiles, requireClean } from './folder-facts.ts'
 import type { Described, FilesFormat, FilesJob, Finding, Folder, ImageOrigin, Parameter } from './format.ts'
@@ -94,6 +96,11 @@ export const cytomine: FilesFormat = {
         })),
       },
     }
+  },
+
+  looks(descriptor, { files, folders }) {
+    const { task } = readTask(descriptor, DESCRIPTOR)
+    return task === undefined ? new Map() : looksAt(task.outputs, treeOf(files, folders))
   },
 
   judge(descriptor, job, ran) {

@@ -74,6 +74,8 @@ export type FilesFormat = CommonFormat & {
   resources(descriptor: string, task: Resources, given: Given): Resources
   /** Both sides call it: the client before it pays, the host before it starts. Throws `invalid_task` or `bad_input` naming the parameter. */
   plan(descriptor: string, job: FilesJob): Plan
+  /** Files that must be read whole before `judge` can tell; absent where first bytes suffice. Never throws. */
+  looks?(descriptor: string, left: Pick<Ran, 'files' | 'folders'>): ReadonlyMap<string, Look>
   /** Whether a run counts, and what of it is output. Never throws: whatever a task left is judged. */
   judge(descriptor: string, job: FilesJob, ran: Ran): Verdict
 }
@@ -103,11 +105,20 @@ export type Ran = {
   endedAt: number
   image: string
   files: FileTree
+  /** Folders by the same paths, also the empty ones. */
+  folders: ReadonlySet<string>
   /** stdout and stderr as they came. */
   console: Uint8Array
   /** What was not collected and why, by the same paths. */
   leftOut: readonly { path: string; why: string }[]
+  /** What `looks` asked for, by the same paths. */
+  noted: ReadonlyMap<string, Noted>
 }
+
+/** Reads a file from its first byte on, in pieces. `take` says whether it wants more; `end` is called once. */
+export type Look = { take(chunk: Uint8Array): boolean; end(): Noted }
+/** What a look found: a fault, to be read after the file's name, a warning in the same way, or a short text. */
+export type Noted = { fault?: string; warning?: string; text?: string }
 
 /** A failed run may keep outputs too (logs). `outputs` are names of what was collected, `texts` are made by the format. */
 export type Verdict = {

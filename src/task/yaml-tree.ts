@@ -21,6 +21,8 @@ const MAX_TOKENS = 50_000
 /** Values after aliases are expanded. */
 const MAX_NODES = 20_000
 const MAX_ALIASES = 32
+/** Faults that differ. */
+const MAX_TOLD = 10
 const CORE_TAG = /^tag:yaml\.org,2002:(str|int|float|bool|null|map|seq)$/
 
 export function composeYaml(text: string, maxDepth: number): Composed {
@@ -33,7 +35,7 @@ export function composeYaml(text: string, maxDepth: number): Composed {
   if (faults.length > 0) return { ...nothing, faults }
   const walk = new Walk(document, maxDepth)
   const value = walk.value(document.contents, [], new Set())
-  return { value, offsets: walk.offsets, spellings: walk.spellings, faults: walk.faults }
+  return { value, offsets: walk.offsets, spellings: walk.spellings, faults: walk.faults() }
 }
 
 function tooMuch(text: string, maxDepth: number): Spot | undefined {
@@ -51,7 +53,8 @@ function tooMuch(text: string, maxDepth: number): Spot | undefined {
 class Walk {
   readonly offsets = new Map<string, number>()
   readonly spellings = new Map<string, string>()
-  readonly faults: Spot[] = []
+  /** By what they say: where first, and how often. */
+  readonly #found = new Map<string, { offset: number; count: number }>()
   readonly #document: Document
   readonly #maxDepth: number
   #nodes = 0
@@ -64,7 +67,7 @@ class Walk {
 
   value(node: unknown, path: Path, above: ReadonlySet<unknown>): unknown {
     const offset = offsetOf(node)
-    if (++this.#nodes > MAX_NODES) return this.#refuse(offset, `has more than ${MAX_NODES} values`)
+    if (++this.#nodes > MAX_NODES) return this.#refuse(offset, `has a value beyond the ${MAX_NODES} that are read`)
     if (path.length > this.#maxDepth) return this.#refuse(offset, `nests deeper than ${this.#maxDepth} levels`)
     if (path.length > 0 && !this.offsets.has(JSON.stringify(path))) this.offsets.set(JSON.stringify(path), offset)
     if (isAlias(node)) return this.#alias(node, path, above)
@@ -98,16 +101,26 @@ class Walk {
   }
 
   #alias(alias: { resolve(document: Document): Node | undefined }, path: Path, above: ReadonlySet<unknown>): unknown {
-    if (++this.#aliases > MAX_ALIASES) return this.#refuse(offsetOf(alias), `has more than ${MAX_ALIASES} aliases`)
+    if (++this.#aliases > MAX_ALIASES)
+      return this.#refuse(offsetOf(alias), `has an alias beyond the ${MAX_ALIASES} that are followed`)
     const target = alias.resolve(this.#document)
     if (target === undefined || above.has(target))
       return this.#refuse(offsetOf(alias), 'has an alias to itself or to nothing')
     return this.value(target, path, above)
   }
 
-  /** The same fault a thousand times is told ten times. */
+  /** The same fault a thousand times is told once, where it begins, with its number. */
+  faults(): Spot[] {
+    return [...this.#found].slice(0, MAX_TOLD).map(([what, { offset, count }]) => ({
+      offset,
+      what: count === 1 ? what : `${what} (${count} times from here on)`,
+    }))
+  }
+
   #refuse(offset: number, what: string): undefined {
-    if (this.faults.length < 10) this.faults.push({ offset, what })
+    const before = this.#found.get(what)
+    if (before === undefined) this.#found.set(what, { offset, count: 1 })
+    else before.count++
   }
 }
 

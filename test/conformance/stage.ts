@@ -14,7 +14,7 @@ import type { Resources } from '../../src/core/resources.ts'
 import type { RunOptions } from '../../src/engine/engine.ts'
 import { openGiven, stagedEntries } from '../../src/role/files-given.ts'
 import type { LinkedContent, OpenGiven, Source } from '../../src/role/files-given.ts'
-import { gather, outputEntries } from '../../src/role/files-result.ts'
+import { gather, look, outputEntries } from '../../src/role/files-result.ts'
 import type { FilesFormat, FilesJob, Verdict } from '../../src/task/format.ts'
 import { NEVER, TestEngine } from '../support/engine.ts'
 import { busyboxImage, image } from '../support/images.ts'
@@ -103,12 +103,14 @@ export class Stage {
     try {
       const gathered = await gather(run, scratch, NEVER)
       const { end, console } = run
+      const noted = await look(format.looks?.(descriptor, gathered), gathered, NEVER)
       const verdict = format.judge(descriptor, job, {
         end,
         startedAt,
         endedAt: Date.now(),
         image,
         console,
+        noted,
         ...gathered,
       })
       const bytes = new Map<string, Buffer>()

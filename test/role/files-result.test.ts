@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { CollectedEntry, FilesRun } from '../../src/engine/engine.ts'
-import { gather } from '../../src/role/files-result.ts'
+import { gather, look } from '../../src/role/files-result.ts'
+import type { Look } from '../../src/task/format.ts'
 
 const NEVER = new AbortController().signal
 let scratch = ''
@@ -54,5 +55,30 @@ test('of large outputs only the first 64 KiB are kept in memory', async () => {
   })
   const gathered = await gather(run, scratch, NEVER)
   assert.deepEqual([gathered.files.get('o')?.bytes, gathered.files.get('o')?.head.length], [150_000, 65_536])
+  await gathered.dispose()
+})
+
+test('what a format must see whole is read from where it was gathered, and no further than it wants', async () => {
+  const run = runOf(async function* () {
+    const large = 'x'.repeat(1_500_000)
+    for (const name of ['whole', 'start'])
+      yield await Promise.resolve({ kind: 'file', name, path: '', bytes: 3_000_000, body: body(large, large) })
+  })
+  const gathered = await gather(run, scratch, NEVER)
+  const seen = { whole: 0, start: 0 }
+  const counting = (name: 'whole' | 'start', wanted: number): Look => ({
+    take: ({ length }) => (seen[name] += length) < wanted,
+    end: () => ({ text: String(seen[name]) }),
+  })
+  const looks = new Map([
+    ['whole', counting('whole', Infinity)],
+    ['start', counting('start', 1)],
+    ['nothing', counting('whole', Infinity)],
+  ])
+  const noted = await look(looks, gathered, NEVER)
+  assert.deepEqual([...noted.keys()], ['whole', 'start'])
+  assert.deepEqual(noted.get('whole'), { text: '3000000' })
+  assert.ok(seen.start < 3_000_000)
+  assert.deepEqual(await look(undefined, gathered, NEVER), new Map())
   await gathered.dispose()
 })

@@ -291,8 +291,9 @@ test('B-20 a console that is no UTF-8 changes nothing, and is in the log byte fo
 })
 
 test('what a task left untouched, took away or made of another kind is a warning, never a failure', () => {
-  const text = record({ outputs: ['/tmp/a.txt', '/tmp/b.txt', '/tmp/c/', '/tmp/d/', '/tmp/e.txt'] })
-  const verdict = borealis.judge(text, job(), ran({}, { 'a.txt': '', d: 'x', 'e.txt/f': 'x' }))
+  const text = record({ outputs: ['/tmp/a.txt', '/tmp/b.txt', '/tmp/c/', '/tmp/d/', '/tmp/e.txt', '/tmp/f.txt'] })
+  const left = ran({}, { 'a.txt': '', d: 'x', 'e.txt/f': 'x' })
+  const verdict = borealis.judge(text, job(), { ...left, folders: new Set(['f.txt']) })
   assert.equal(verdict.status, 'answered')
   assert.deepEqual(
     verdict.warnings.map((w) => /output (\S+) .* is (.*)$/.exec(w)?.slice(1)),
@@ -302,6 +303,7 @@ test('what a task left untouched, took away or made of another kind is a warning
       ['c', 'an empty folder'],
       ['d', 'a file, and was to be a folder'],
       ['e.txt', 'a folder, and was to be a file'],
+      ['f.txt', 'a folder, and was to be a file'],
     ],
   )
 })

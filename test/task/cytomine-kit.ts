@@ -4,7 +4,7 @@ import type { FileTree, JobFile } from '../../src/core/bundle.ts'
 import { NO_PARAMETERS } from '../../src/core/bundle.ts'
 import type { Plan, Staged } from '../../src/core/plan.ts'
 import { cytomine } from '../../src/task/cytomine.ts'
-import type { FilesJob, Folder, Given, Ran, Verdict } from '../../src/task/format.ts'
+import type { FilesJob, Folder, Given, Look, Noted, Ran, Verdict } from '../../src/task/format.ts'
 
 const MIB = 2 ** 20
 
@@ -39,11 +39,11 @@ function params(all: Params): Params {
 
 export type Content = string | Uint8Array
 
-export function tree(files: Readonly<Record<string, Content>>): FileTree {
+export function tree(files: Readonly<Record<string, Content>>, headBytes = 64 * 1024): FileTree {
   return new Map(
     Object.entries(files).map(([path, content]) => {
       const bytes = Buffer.from(content)
-      return [path, { bytes: bytes.length, head: new Uint8Array(bytes.subarray(0, 64 * 1024)) }]
+      return [path, { bytes: bytes.length, head: new Uint8Array(bytes.subarray(0, headBytes)) }]
     }),
   )
 }
@@ -89,21 +89,41 @@ export function staged(text: string, what: Given): Record<string, string> {
   )
 }
 
+type Change = {
+  end?: Partial<Ran['end']>
+  leftOut?: Ran['leftOut']
+  folders?: readonly string[]
+  /** What is kept of each file's beginning. */
+  headBytes?: number
+  /** The pieces that a look is given a file in. */
+  pieceBytes?: number
+}
+
+/** As a host does it: what the format wants to see whole is read to it first. */
 export function judge(
   text: string,
   what: Given,
   files: Readonly<Record<string, Content>>,
-  change: { end?: Partial<Ran['end']>; leftOut?: Ran['leftOut'] } = {},
+  { end, leftOut = [], folders = [], headBytes, pieceBytes = 1000 }: Change = {},
 ): Verdict {
+  const left = { files: tree(files, headBytes), folders: new Set(folders) }
+  const looks = [...(cytomine.looks?.(text, left) ?? [])]
   return cytomine.judge(text, jobOf(what), {
-    end: { exitCode: 0, outOfMemory: false, logTail: '', ...change.end },
+    ...left,
+    end: { exitCode: 0, outOfMemory: false, logTail: '', ...end },
     startedAt: 0,
     endedAt: 1,
     image: `sha256:${'0'.repeat(64)}`,
-    files: tree(files),
     console: new Uint8Array(0),
-    leftOut: change.leftOut ?? [],
+    leftOut,
+    noted: new Map(looks.map(([path, look]) => [path, read(look, Buffer.from(files[path] ?? ''), pieceBytes)])),
   })
+}
+
+/** What a look says of content that comes in pieces. */
+export function read({ take, end }: Look, content: Uint8Array, pieceBytes: number): Noted {
+  for (let at = 0; at < content.length; at += pieceBytes) if (!take(content.subarray(at, at + pieceBytes))) break
+  return end()
 }
 
 export function folder(files: Readonly<Record<string, Content>>): Folder {

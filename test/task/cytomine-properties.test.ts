@@ -86,7 +86,17 @@ function filesOf(name: string, there: Record<string, string>): Record<string, st
 
 function ran(left: Record<string, string>) {
   const end = { exitCode: 0, outOfMemory: false, logTail: '' }
-  return { end, startedAt: 0, endedAt: 1, image: '', console: new Uint8Array(0), leftOut: [], files: tree(left) }
+  return {
+    end,
+    startedAt: 0,
+    endedAt: 1,
+    image: '',
+    console: new Uint8Array(0),
+    leftOut: [],
+    folders: new Set<string>(),
+    noted: new Map(),
+    files: tree(left),
+  }
 }
 
 test('no text is a descriptor that breaks more than itself', () => {

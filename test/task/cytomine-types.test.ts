@@ -1,12 +1,13 @@
 /** Each type's values: the documented spellings, the constraints, and shapes and images by what they are. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { FileFacts } from '../../src/core/bundle.ts'
 import { judgeEntry } from '../../src/task/cytomine/entry.ts'
 import { seeImage } from '../../src/task/cytomine/image.ts'
 import { instantOf } from '../../src/task/cytomine/instant.ts'
 import type { Type } from '../../src/task/cytomine/types.ts'
 import { inputFault, valueFault } from '../../src/task/cytomine/values.ts'
-import { descriptor, given, judge, plan, staged } from './cytomine-kit.ts'
+import { descriptor, given, judge, plan, staged, tree } from './cytomine-kit.ts'
 
 const INTEGER = { id: 'integer', bounds: {} } as const
 const NUMBER = { id: 'number', bounds: {}, infinity: true, nan: true } as const
@@ -517,20 +518,20 @@ test('output arrays: gaps, items too many, sizes beyond all reason and strange f
   assert.equal(message({ 'o/array.yml': 'size: 1\n', 'o/0': '1.5\n', 'o/notes.txt': 'x', 'o/00': 'x' }), '')
 })
 
-test('outputs longer than what is looked at: numbers are refused, texts and shapes judged by their beginning', () => {
-  const long = (type: unknown, content: string) =>
-    judge(descriptor({ i: 'string' }, { o: type }), given({ i: 'x' }), { o: content })
-  assert.match(long('integer', '1'.repeat(70_000)).problem?.message ?? '', /70000 bytes long, which no integer is/)
-  assert.match(long('string', 'é'.repeat(50_000)).warnings.join(), /was checked in its first 32768 characters/)
+test('inputs longer than what is looked at: texts and shapes are judged by their beginning', () => {
+  const entryOf = (content: string) => ({ file: tree({ i: content }).get('i') as FileFacts, children: new Map() })
+  const string = { id: 'string', minLength: 0, maxLength: 5 } as const
   assert.match(
-    long({ id: 'string', max_length: 5 }, 'x'.repeat(70_000)).problem?.message ?? '',
-    /at most 5 characters, has at least/,
+    judgeEntry(string, entryOf('x'.repeat(70_000)), 'i').faults[0]?.what ?? '',
+    /at most 5 characters, has at/,
   )
-  assert.match(
-    long('geometry', `{"type": "Point"${' '.repeat(70_000)}`).warnings.join(),
-    /only that its beginning is an object/,
-  )
-  assert.match(long('geometry', 'x'.repeat(70_000)).problem?.message ?? '', /one GeoJSON object/)
+  const long = { ...string, maxLength: Infinity }
+  assert.match(judgeEntry(long, entryOf('é'.repeat(50_000)), 'i').warnings.join(), /in its first 32768 characters/)
+  const geometry = { id: 'geometry' } as const
+  const open = entryOf(`{"type": "Point"${' '.repeat(70_000)}`)
+  assert.match(judgeEntry(geometry, open, 'i').warnings.join(), /only that its beginning is an object/)
+  assert.match(judgeEntry(geometry, entryOf('x'.repeat(70_000)), 'i').faults[0]?.what ?? '', /one GeoJSON object/)
+  assert.match(judgeEntry(INTEGER, entryOf('1'.repeat(70_000)), 'i').faults[0]?.what ?? '', /which no integer is/)
 })
 
 test('files beyond the budget of heads are not looked at, which is told', () => {

@@ -253,6 +253,10 @@ test('C-19 malformed outputs fail the run, naming the parameter', () => {
     /output out is a file, not an array folder/,
   )
   fails(judge(one('string'), what, { 'out/x': '1' }), /output out is a folder where a file is expected/)
+  const empty = { folders: ['out'] }
+  fails(judge(one('string'), what, {}, empty), /output out is a folder where a file is expected/)
+  fails(judge(one('image'), what, {}, empty), /output out is an empty folder/)
+  fails(judge(one({ id: 'array', subtype: 'integer' }), what, {}, empty), /output out has no array\.yml/)
 })
 
 test('C-20 a bundle without descriptor, without image or with a wrong version is refused, each in its own words', () => {
@@ -373,5 +377,7 @@ const RAN = {
   endedAt: 1,
   image: '',
   console: new Uint8Array(0),
+  folders: new Set<string>(),
+  noted: new Map(),
   leftOut: [],
 }

@@ -45,6 +45,8 @@ for (const [format, text] of TASKS) {
         image: 'i',
         files: new Map(),
         console: new Uint8Array(),
+        folders: new Set<string>(),
+        noted: new Map(),
         leftOut: [],
       }
       const { status, problem } = format.judge(text, JOB, ran)

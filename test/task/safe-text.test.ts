@@ -80,12 +80,15 @@ test('40,000 keys cost a typed error, not a minute', () => {
 
 test('a few aliases are what they stand for; many, cyclic and lost ones are refused', () => {
   assert.deepEqual(readYaml('a: &x [1, 2]\nb: *x\n', AS).value, { a: [1, 2], b: [1, 2] })
-  refuses(() => readYaml(`a: &x 1\nb: [${'*x, '.repeat(40)}]`, AS), /more than 32 aliases/)
+  refuses(
+    () => readYaml(`a: &x 1\nb: [${'*x, '.repeat(40)}]`, AS),
+    /an alias beyond the 32 that are followed \(8 times/,
+  )
   refuses(() => readYaml('a: &x [*x]', AS), /alias to itself/)
   refuses(() => readYaml('a: *nobody', AS), /line 1/)
   const laughs = ['a0: &a0 [x, x, x, x, x, x, x, x, x]']
   for (let i = 1; i < 9; i++) laughs.push(`a${i}: &a${i} [${`*a${i - 1}, `.repeat(9)}]`)
-  refuses(() => readYaml(laughs.join('\n'), AS), /aliases|values/)
+  refuses(() => readYaml(laughs.join('\n'), AS), /an alias beyond|a value beyond/)
 })
 
 test('tags that are not of YAML itself, several documents and odd keys are refused', () => {

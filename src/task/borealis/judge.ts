@@ -72,7 +72,7 @@ function warningOf({ name, listed, folder }: TaskPath, ran: Ran): string[] {
   const within = [...ran.files.keys()].some((path) => path.startsWith(`${name}/`))
   if (folder && facts !== undefined) return [`The output ${name} (${listed}) is a file, and was to be a folder`]
   if (folder) return within ? [] : [`The output ${name} (${listed}) is an empty folder`]
-  if (within) return [`The output ${name} (${listed}) is a folder, and was to be a file`]
+  if (within || ran.folders.has(name)) return [`The output ${name} (${listed}) is a folder, and was to be a file`]
   if (facts === undefined) return [`The output ${name} (${listed}) is missing`]
   return facts.bytes === 0 ? [`The output ${name} (${listed}) is empty`] : []
 }

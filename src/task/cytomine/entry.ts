@@ -5,6 +5,7 @@
 import { HEAD_BYTES } from '../../core/bundle.ts'
 import type { FileFacts } from '../../core/bundle.ts'
 import { MecaError } from '../../core/errors.ts'
+import type { Noted } from '../format.ts'
 import { readYaml } from '../safe-text.ts'
 import { seeImage } from './image.ts'
 import type { Seen } from './image.ts'
@@ -19,28 +20,36 @@ export type Judged = { faults: { at: string; what: string }[]; warnings: string[
 
 export const ARRAY_FILE = 'array.yml'
 /** The size and nothing else. */
-const MAX_ARRAY_FILE_BYTES = 4096
+export const MAX_ARRAY_FILE_BYTES = 4096
 /** Ten are told; a thousand wrong items are wrong in the same way. */
 const MAX_FAULTS = 10
-const INDEX = /^(0|[1-9][0-9]{0,8})$/
+export const INDEX = /^(0|[1-9][0-9]{0,8})$/
 
-export function judgeEntry(type: Type, entry: Entry, at: string): Judged {
+type Notes = ReadonlyMap<string, Noted>
+
+/** `notes` tell of files that were read whole, by the same places. */
+export function judgeEntry(type: Type, entry: Entry, at: string, notes: Notes = new Map()): Judged {
   const judged: Judged = { faults: [], warnings: [] }
-  const size = judge(type, entry, at, judged)
+  const size = judge(type, entry, at, judged, notes)
   return size === undefined ? judged : { ...judged, size }
 }
 
 /** Resolves to the size of an array. */
-function judge(type: Type, entry: Entry, at: string, judged: Judged): number | undefined {
-  if (type.id === 'array') return judgeArray(type, entry, at, judged)
+function judge(type: Type, entry: Entry, at: string, judged: Judged, notes: Notes): number | undefined {
+  if (type.id === 'array') return judgeArray(type, entry, at, judged, notes)
+  const note = notes.get(at)
   const refuse = (what: string | undefined) => {
     if (what !== undefined && judged.faults.length < MAX_FAULTS) judged.faults.push({ at, what })
   }
-  if (isUnseen(entry)) judged.warnings.push(`${at} was not looked at: there are too many files`)
+  if (note?.warning !== undefined) judged.warnings.push(`${at} ${note.warning}`)
+  if (note?.fault !== undefined) refuse(note.fault)
+  else if (note !== undefined && isText(type)) return undefined
+  else if (note === undefined && isUnseen(entry))
+    judged.warnings.push(`${at} was not looked at: there are too many files`)
   else if (type.id === 'image') refuse(imageFault(type, entry))
   else if (entry.file === undefined) refuse('is a folder where a file is expected')
   else if (isText(type)) refuse(textFault(type, entry.file, at, judged))
-  else refuse(fileFault(type, entry.file))
+  else refuse(fileFault(type, entry.file, note !== undefined))
   return undefined
 }
 
@@ -69,10 +78,15 @@ function longStringFault(maxLength: number, least: number, at: string, judged: J
   return undefined
 }
 
-function fileFault({ maxBytes, formats }: FileType, file: FileFacts): string | undefined {
+export const NO_TEXT = 'must be text, it has bytes that no UTF-8 text has'
+
+function fileFault({ maxBytes, formats }: FileType, file: FileFacts, isRead: boolean): string | undefined {
   if (file.bytes > maxBytes) return `must have at most ${maxBytes} bytes, has ${file.bytes}`
-  const onlyText = formats.length === 1 && formats[0] === 'text'
-  return onlyText && !looksLikeText(file) ? 'must be text, it has bytes that no UTF-8 text has' : undefined
+  return isRead || !isOnlyText(formats) || looksLikeText(file) ? undefined : NO_TEXT
+}
+
+export function isOnlyText(formats: readonly string[]): boolean {
+  return formats.length === 1 && formats[0] === 'text'
 }
 
 function looksLikeText(file: FileFacts): boolean {
@@ -83,6 +97,7 @@ function looksLikeText(file: FileFacts): boolean {
 function imageFault(type: ImageType, entry: Entry): string | undefined {
   if (entry.file !== undefined) return pictureFault(type, entry.file)
   const files = filesOf(entry)
+  if (files.length === 0) return 'is an empty folder'
   if (type.formats.length > 0 && !type.formats.includes('wsidicom'))
     return `is a folder where ${type.formats.join(' or ')} is expected`
   const other = files.find(({ file }) => !isUnseen({ file, children: new Map() }) && seeImage(file).format !== 'dicom')
@@ -112,18 +127,18 @@ function sizeFault({ maxWidth, maxHeight }: ImageType, { format, size }: Seen): 
   return size.height > maxHeight ? `must be at most ${maxHeight} pixels high, is ${size.height}` : undefined
 }
 
-function judgeArray(type: ArrayType, entry: Entry, at: string, judged: Judged): number | undefined {
-  const size = sizeOf(entry, at, judged)
+function judgeArray(type: ArrayType, entry: Entry, at: string, judged: Judged, notes: Notes): number | undefined {
+  const size = sizeOf(entry, at, judged, notes.get(`${at}/${ARRAY_FILE}`)?.text)
   if (size === undefined) return undefined
   judgeSize(type, entry, size, at, judged)
   for (const [name, item] of entry.children) {
-    if (INDEX.test(name) && judged.faults.length < MAX_FAULTS) judge(type.subtype, item, `${at}/${name}`, judged)
+    if (INDEX.test(name) && judged.faults.length < MAX_FAULTS) judge(type.subtype, item, `${at}/${name}`, judged, notes)
   }
   return size
 }
 
 /** What `array.yml` says. Published tasks write it by a YAML library or by hand. */
-function sizeOf(entry: Entry, at: string, judged: Judged): number | undefined {
+function sizeOf(entry: Entry, at: string, judged: Judged, whole: string | undefined): number | undefined {
   const refuse = (what: string) => {
     judged.faults.push({ at, what })
     return undefined
@@ -131,10 +146,10 @@ function sizeOf(entry: Entry, at: string, judged: Judged): number | undefined {
   const file = entry.children.get(ARRAY_FILE)?.file
   if (file === undefined)
     return refuse(entry.file === undefined ? `has no ${ARRAY_FILE}` : 'is a file, not an array folder')
-  const read = file.bytes > MAX_ARRAY_FILE_BYTES ? undefined : textOf(file)
-  if (read === undefined) return refuse(`has an ${ARRAY_FILE} that is no short text`)
+  const text = whole ?? (file.bytes > MAX_ARRAY_FILE_BYTES ? undefined : textOf(file)?.text)
+  if (text === undefined) return refuse(`has an ${ARRAY_FILE} that is no short text`)
   try {
-    const { value } = readYaml(read.text, { what: ARRAY_FILE })
+    const { value } = readYaml(text, { what: ARRAY_FILE })
     const size = typeof value === 'object' && value !== null && 'size' in value ? value.size : undefined
     if (typeof size === 'number' && Number.isSafeInteger(size) && size >= 0) return size
     return refuse(`has an ${ARRAY_FILE} without a size that is a whole number`)

@@ -21,10 +21,10 @@ const KINDS: Readonly<Record<string, { depth: number; shape: 'point' | 'line' | 
 }
 
 /** What is wrong with the text, to be read after the parameter's name; undefined where nothing is. */
-export function geometryFault(text: string): string | undefined {
+export function geometryFault(text: string, maxChars = MAX_VALUE_CHARS): string | undefined {
   let value: unknown
   try {
-    value = readJson(text, { what: 'the geometry', maxChars: MAX_VALUE_CHARS }).value
+    value = readJson(text, { what: 'the geometry', maxChars }).value
   } catch (error) {
     if (error instanceof MecaError) return `must be GeoJSON: ${error.message}`
     throw error

@@ -57,7 +57,7 @@ function endProblem(name: string, { exitCode, outOfMemory, killedFor }: Containe
 }
 
 function findOutputs(task: Task, ran: Ran): Found {
-  const tree = treeOf(ran.files)
+  const tree = treeOf(ran.files, ran.folders)
   const found: Found = { faults: [], warnings: [], outputs: [], sizes: new Map() }
   for (const { name, type, optional } of task.outputs) {
     const left = leftOut(ran, name)
@@ -66,7 +66,7 @@ function findOutputs(task: Task, ran: Ran): Found {
       if (!optional || left !== '') found.faults.push(`output ${name} is missing${left}`)
       continue
     }
-    const judged = judgeEntry(type, entry, name)
+    const judged = judgeEntry(type, entry, name, ran.noted)
     found.faults.push(...judged.faults.map(({ at, what }) => `output ${at} ${what}${left}`))
     found.warnings.push(...judged.warnings.map((warning) => `output ${warning}`))
     if (judged.faults.length === 0 && left !== '') found.warnings.push(`output ${name} is not whole${left}`)

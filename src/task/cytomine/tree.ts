@@ -6,18 +6,22 @@ import type { FileFacts, FileTree } from '../../core/bundle.ts'
 
 export type Entry = { file?: FileFacts; children: Map<string, Entry> }
 
-export function treeOf(files: FileTree): Entry {
+/** `folders` are those that may hold nothing. */
+export function treeOf(files: FileTree, folders: Iterable<string> = []): Entry {
   const root: Entry = { children: new Map() }
-  for (const [path, file] of files) {
-    let entry = root
-    for (const name of path.split('/')) {
-      const next = entry.children.get(name) ?? { children: new Map<string, Entry>() }
-      entry.children.set(name, next)
-      entry = next
-    }
-    entry.file = file
-  }
+  for (const path of folders) entryAt(root, path)
+  for (const [path, file] of files) entryAt(root, path).file = file
   return root
+}
+
+function entryAt(root: Entry, path: string): Entry {
+  let entry = root
+  for (const name of path.split('/')) {
+    const next = entry.children.get(name) ?? { children: new Map<string, Entry>() }
+    entry.children.set(name, next)
+    entry = next
+  }
+  return entry
 }
 
 /** Every file of an entry, with its path below it; empty for the entry itself. */

@@ -17,7 +17,7 @@ export function valueFault(type: TextType, text: string): string | undefined {
     case 'number':
       return numberFault(type, text)
     case 'string':
-      return lengthFault(type.minLength, type.maxLength, text)
+      return lengthFault(type.minLength, type.maxLength, text.length)
     case 'enumeration':
       return type.values.includes(text) ? undefined : `must be one of ${type.values.join(', ')}, got ${quote(text)}`
     case 'datetime':
@@ -87,9 +87,9 @@ function boundsFault({ gt, geq, lt, leq }: Bounds, value: number | bigint, text:
 }
 
 /** Characters are UTF-16 units, as the reference counts them. */
-function lengthFault(min: number, max: number, text: string): string | undefined {
-  if (text.length < min) return `must have at least ${min} characters, has ${text.length}`
-  return text.length > max ? `must have at most ${max} characters, has ${text.length}` : undefined
+export function lengthFault(min: number, max: number, chars: number): string | undefined {
+  if (chars < min) return `must have at least ${min} characters, has ${chars}`
+  return chars > max ? `must have at most ${max} characters, has ${chars}` : undefined
 }
 
 /** `before` and `after` mean what they say; the reference has them the wrong way round. */
