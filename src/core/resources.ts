@@ -33,6 +33,24 @@ export function subtract(a: Resources, b: Resources): Resources {
   }
 }
 
+export function greater(a: Resources, b: Resources): Resources {
+  return {
+    cpuMillis: Math.max(a.cpuMillis, b.cpuMillis),
+    memoryBytes: Math.max(a.memoryBytes, b.memoryBytes),
+    gpus: Math.max(a.gpus, b.gpus),
+  }
+}
+
+/** How much of `whole` is used, by what is scarcest: 1 is all of it, and more is waiting. What nobody has is not counted. */
+export function shareOf(used: Resources, whole: Resources): number {
+  const share = (part: number, all: number) => (all === 0 ? 0 : part / all)
+  return Math.max(
+    share(used.cpuMillis, whole.cpuMillis),
+    share(used.memoryBytes, whole.memoryBytes),
+    share(used.gpus, whole.gpus),
+  )
+}
+
 export function fits(want: Resources, free: Resources): boolean {
   return shortage(want, free) === undefined
 }

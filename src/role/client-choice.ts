@@ -1,11 +1,12 @@
 /**
- * Which host is asked: the offers heard, without hosts that the chain does not know, ranked by fit, price and what was
- * experienced with each of them so far.
+ * Which host is asked: the offers heard, without hosts that the chain does not know, ranked by fit, price, what this
+ * client has with each of them already, and how they did so far.
  */
 import { MecaError } from '../core/errors.ts'
 import { MAX_RUN_SECONDS } from '../core/job.ts'
-import { rank } from '../core/offer.ts'
-import type { Candidate, Experience, Offer, Refusal, Wanted } from '../core/offer.ts'
+import type { Offer } from '../core/offer.ts'
+import { rank } from '../core/rank.ts'
+import type { Candidate, Refusal, Wanted } from '../core/rank.ts'
 import type { Resources } from '../core/resources.ts'
 import { costUp } from '../core/tariff.ts'
 import { MAX_AMOUNT } from '../core/units.ts'
@@ -14,12 +15,16 @@ import type { QuoteOptions } from './api-client.ts'
 import type { ClientComponents } from './client-components.ts'
 import { capIn } from './currencies.ts'
 import type { Caps } from './currencies.ts'
+import { ClientLoad } from './client-load.ts'
+import { ClientMemory } from './client-memory.ts'
 import type { Market } from './market.ts'
+import type { Payer } from './payer.ts'
 import { formatOf } from '../task/format.ts'
 import type { KnownTask } from './tasks.ts'
 
 export type ChoiceParts = {
   market: Market
+  payer: Pick<Payer, 'hasRoom'>
   /** Undefined where the chain does not know this host. */
   registered(host: Hex, signal: AbortSignal): Promise<boolean>
   defaultMaxSeconds: number
@@ -29,14 +34,20 @@ export type ChoiceParts = {
   offersWaitMs: number
 }
 
+/** What was asked for and who is there; ranked when it is needed, since each job that is sent changes the rank. */
+type Asked = { wanted: Wanted; offers: Offer[]; unregistered: Refusal[] }
+export type Choices = { candidates: Candidate[]; refusals: Refusal[] }
+
 export class Choice {
+  readonly memory: ClientMemory
   readonly #parts: ChoiceParts
   readonly #c: Pick<ClientComponents, 'spending' | 'currencies'>
-  readonly #experience = new Map<Hex, Experience>()
+  readonly #load = new ClientLoad()
 
-  constructor(parts: ChoiceParts, c: Pick<ClientComponents, 'spending' | 'currencies'>) {
+  constructor(parts: ChoiceParts, c: ClientComponents) {
     this.#parts = parts
     this.#c = c
+    this.memory = new ClientMemory(c)
   }
 
   /** Who can do it, and why the others cannot. */
@@ -44,7 +55,36 @@ export class Choice {
     task: KnownTask,
     options: QuoteOptions & { inputBytes: number; resources?: Resources },
     signal: AbortSignal,
-  ): Promise<{ candidates: Candidate[]; refusals: Refusal[] }> {
+  ): Promise<Choices> {
+    return this.#rank(await this.#ask(task, options, signal))
+  }
+
+  /**
+   * The best host that was not tried yet, with a place taken there in the same turn, so that the next job of a burst sees
+   * it; `done` gives it back. `others` says why not the others; without a candidate there is nobody left.
+   */
+  async take(
+    task: KnownTask,
+    options: QuoteOptions & { inputBytes: number; resources: Resources },
+    tried: ReadonlyMap<Hex, Refusal>,
+    signal: AbortSignal,
+  ): Promise<{ candidate?: Candidate; others: Refusal[]; done: () => void }> {
+    const { candidates, refusals } = this.#rank(await this.#ask(task, options, signal))
+    const others = refusals.filter(({ host }) => !tried.has(host))
+    const candidate = candidates.find(({ offer }) => !tried.has(offer.host))
+    if (candidate === undefined) return { others, done: () => undefined }
+    return {
+      candidate,
+      others: [...others, ...tried.values()],
+      done: this.#load.take(candidate.offer, options.resources),
+    }
+  }
+
+  async #ask(
+    task: KnownTask,
+    options: QuoteOptions & { inputBytes: number; resources?: Resources },
+    signal: AbortSignal,
+  ): Promise<Asked> {
     const wanted = this.#wanted(task, options)
     const heard = await this.#offers(options.host, signal)
     const unregistered: Refusal[] = []
@@ -53,20 +93,20 @@ export class Choice {
       if (await this.#parts.registered(offer.host, signal)) offers.push(offer)
       else unregistered.push({ host: offer.host, code: 'unregistered', reason: 'is not registered on chain' })
     }
-    const { candidates, refusals } = rank(
-      offers,
-      wanted,
-      (host) => this.#experience.get(host) ?? { answered: 0, failed: 0 },
-    )
-    const told = refusals.map((refusal) => this.#told(refusal, offers, wanted))
-    return { candidates, refusals: [...told, ...unregistered] }
+    return { wanted, offers, unregistered }
   }
 
-  /** One more job that went well, or badly, with this host. */
-  count(host: Hex, good: boolean, times = 1): void {
-    const past = this.#experience.get(host) ?? { answered: 0, failed: 0 }
-    const next = good ? { answered: past.answered + times } : { failed: past.failed + times }
-    this.#experience.set(host, { ...past, ...next })
+  #rank({ wanted, offers, unregistered }: Asked): Choices {
+    const { candidates, refusals } = rank(offers, wanted, (offer, need) => {
+      const { jobs, ...load } = this.#load.of(offer)
+      // Where jobs are under way, a channel is open or about to be.
+      const hasChannel = jobs > 0 || this.#parts.payer.hasRoom(offer.host, wanted.token, need)
+      return { past: this.memory.of(offer.host), ...load, hasChannel }
+    })
+    return {
+      candidates,
+      refusals: [...refusals.map((refusal) => this.#told(refusal, offers, wanted)), ...unregistered],
+    }
   }
 
   #wanted(task: KnownTask, options: QuoteOptions & { inputBytes: number; resources?: Resources }): Wanted {

@@ -11,6 +11,7 @@ import type { Blobs } from '../store/blobs.ts'
 import type { Store } from '../store/store.ts'
 import type { Table } from '../store/tables.ts'
 import type { Book } from './book.ts'
+import type { HostExperience } from './client-memory.ts'
 import type { Caps, Currencies } from './currencies.ts'
 import type { ChainChannel } from './host-components.ts'
 
@@ -21,6 +22,8 @@ export type ClientTables = {
   clientJobs: Table<ClientJob>
   /** Small outputs as base64, by job id; larger ones are blobs. */
   clientOutputs: Table<string>
+  /** How hosts did so far. */
+  experience: Table<HostExperience[]>
 }
 
 /** The two streams to a host. */

@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { knownCode, MecaError, toProblem } from '../core/errors.ts'
-import type { Candidate, Refusal } from '../core/offer.ts'
+import type { Candidate, Refusal } from '../core/rank.ts'
 import type { Resources } from '../core/resources.ts'
 import { STATUS } from '../core/receipt.ts'
 import type { JobStatus } from '../core/receipt.ts'

@@ -5,8 +5,8 @@
 import { peekResult } from '../bundle/local.ts'
 import { BUNDLE_TYPE } from '../core/bundle.ts'
 import { MecaError, toProblem } from '../core/errors.ts'
-import type { Candidate, Refusal } from '../core/offer.ts'
 import type { LogLine } from '../core/plan.ts'
+import type { Candidate, Refusal } from '../core/rank.ts'
 import type { ChannelRecord, ClientJob } from '../core/records.ts'
 import type { Resources } from '../core/resources.ts'
 import { total } from '../core/tariff.ts'
@@ -59,6 +59,9 @@ const TRY_ANOTHER = new Set([
   'disk_full',
 ])
 
+/** Refusals that say more of the moment than of the host: four of them weigh as one failure. */
+const PASSING = new Set(['busy', 'quote_expired'])
+
 export class Client {
   readonly #c: ClientComponents
   readonly #parts: ClientParts
@@ -78,6 +81,7 @@ export class Client {
 
   /** At start: prices of jobs whose end is not known are still promised. */
   async recover(): Promise<void> {
+    await this.#choice.memory.recover()
     for await (const [, job] of this.#c.tables.clientJobs.entries()) {
       this.#budget.count(job, this.#c.wallNow())
       if (job.state === 'sent') this.#c.book.holdReservation(job.channelId, job.taskId, job.price)
@@ -185,6 +189,7 @@ export class Client {
 
   async close(): Promise<void> {
     await Promise.all([...this.#sessions.values()].map((session) => session.close()))
+    await this.#choice.memory.close()
   }
 
   /** A record of a job, also of one whose result is still on its way to disk. */
@@ -262,22 +267,26 @@ export class Client {
 
   async #runNew(order: Order): Promise<RunResult> {
     const { task, source, options, resources, signal } = order
-    const { candidates, refusals } = await this.#choice.choose(
-      task,
-      { ...options, resources, inputBytes: source.bytes },
-      signal,
-    )
-    for (const candidate of candidates.slice(0, MAX_TRIES)) {
+    const wanted = { ...options, resources, inputBytes: source.bytes }
+    const tried = new Map<Hex, Refusal>()
+    let refusals: Refusal[] = []
+    while (tried.size < MAX_TRIES) {
+      const { candidate, others, done } = await this.#choice.take(task, wanted, tried, signal)
+      refusals = others
+      if (candidate === undefined) break
+      const { host } = candidate.offer
       try {
-        return await this.#runOn(candidate, order, refusals)
+        return await this.#runOn(candidate, order, [...refusals, ...tried.values()])
       } catch (error) {
         if (!(error instanceof MecaError) || !TRY_ANOTHER.has(error.code) || signal.aborted) throw error
         if (await this.#mayRun(order.id)) throw error
-        this.#choice.count(candidate.offer.host, false)
-        refusals.push({ host: candidate.offer.host, code: error.code, reason: error.message })
+        this.#choice.memory.count(host, false, PASSING.has(error.code) ? 0.25 : 1)
+        tried.set(host, { host, code: error.code, reason: error.message })
+      } finally {
+        done()
       }
     }
-    throw nobody(refusals, options.host)
+    throw nobody([...refusals, ...tried.values()], options.host)
   }
 
   /** A job whose end is not known may be running: it must not be sent to another host as well. */
@@ -296,7 +305,7 @@ export class Client {
     } catch (error) {
       if (!(await this.#mayRun(order.id))) counted(this.#billed(order.id))
       // A result that does not verify is no accident, and whoever sends one has the price of a job already.
-      if (error instanceof MecaError && error.code === 'not_verified') this.#choice.count(offer.host, false, CAUGHT)
+      if (error instanceof MecaError && error.code === 'not_verified') this.#choice.memory.count(offer.host, false, CAUGHT)
       throw error
     }
   }
@@ -356,7 +365,7 @@ export class Client {
     const { job } = delivered
     this.#recent.add(delivered)
     const result = await this.#shown(job, false)
-    this.#choice.count(job.host, result.status === 'answered' || result.status === 'cancelled')
+    this.#choice.memory.count(job.host, result.status === 'answered' || result.status === 'cancelled')
     return result
   }
 

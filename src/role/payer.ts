@@ -55,6 +55,11 @@ export class Payer {
     })
   }
 
+  /** Whether a channel is open that can pay this. */
+  hasRoom(host: Hex, token: Hex, need: bigint): boolean {
+    return this.#find(host, token, need) !== undefined
+  }
+
   /** What a job of this price would lock, and how; nothing is done. Throws `price_cap`. */
   plan(host: Hex, token: Hex, need: bigint): { how: 'none' | 'open' | 'top-up'; amount: bigint } {
     if (this.#find(host, token, need) !== undefined) return { how: 'none', amount: 0n }

@@ -3,7 +3,7 @@
  * the chain takes and what would be locked, where there is no channel with room yet.
  */
 import { asMecaError } from '../core/errors.ts'
-import type { Candidate, Refusal } from '../core/offer.ts'
+import type { Candidate, Refusal } from '../core/rank.ts'
 import { total } from '../core/tariff.ts'
 import { NATIVE } from '../core/units.ts'
 import { decode, zSignedQuote } from '../core/wire.ts'

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import type { Intent } from '../chain/wallet.ts'
 import { zChannelRecord, zClientJob, zHostJob, zRowRecord } from '../core/records.ts'
+import { zExperience } from '../core/experience.ts'
 import { zAddress, zAmount, zCid, zCount, zHash } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
 import type { Store } from '../store/store.ts'
@@ -21,6 +22,8 @@ const zIntent: z.ZodType<Intent> = z.strictObject({
 
 const zPayout = z.strictObject({ tx: zHash, token: zAddress, to: zAddress, amount: zAmount, at: zCount })
 
+const zHostExperience = zExperience.extend({ host: zAddress }).strict()
+
 const MONEY = { ledger: true }
 const PLAIN = { ledger: false }
 
@@ -36,6 +39,7 @@ export function openTables(store: Store) {
     outputs: store.table('outputs', jsonCodec(z.string()), PLAIN),
     keptOutputs: store.table('kept-outputs', jsonCodec(zCid), PLAIN),
     clientOutputs: store.table('client-outputs', jsonCodec(z.string()), PLAIN),
+    experience: store.table('experience', jsonCodec(z.array(zHostExperience)), PLAIN),
     acks: store.table('acks', jsonCodec(zCount), PLAIN),
     images: store.table('images', jsonCodec(zCid), PLAIN),
     logs: store.table(
