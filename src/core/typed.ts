@@ -31,8 +31,15 @@ export type Receipt = {
   endedAt: number
 }
 
+/**
+ * One for all: a new one is a stream around a native object, which takes as long again as the hash and leaves garbage
+ * behind. The library starts anew after each digest, and only a flag of its own keeps it from being used again.
+ */
+const hasher = createKeccakHash('keccak256') as ReturnType<typeof createKeccakHash> & { _finalized: boolean }
+
 export function keccak(bytes: Uint8Array): Uint8Array {
-  return createKeccakHash('keccak256').update(asBuffer(bytes)).digest()
+  hasher._finalized = false
+  return hasher.update(asBuffer(bytes)).digest()
 }
 
 export function keccakText(text: string): Hex {
