@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { MecaError } from '../../src/core/errors.ts'
-import { sum, ZERO } from '../../src/core/ledger.ts'
+import { sum } from '../../src/core/ledger.ts'
 import type { ChannelRecord } from '../../src/core/records.ts'
 import { makeSigner } from '../../src/core/signature.ts'
 import { NATIVE } from '../../src/core/units.ts'
@@ -22,6 +22,7 @@ import type { HostSide } from '../../src/wiring/host-side.ts'
 import { moneyApi } from '../../src/wiring/money-side.ts'
 import { eventually, FakeEngine, FEE, openStage } from '../role/stage.ts'
 import type { Published, Stage } from '../role/stage.ts'
+import { settle } from './account.ts'
 
 export const STEPS = [
   'publish',
@@ -37,8 +38,11 @@ export const STEPS = [
 ] as const
 export type Step = (typeof STEPS)[number]
 
-/** `blanks` empty blocks lie over the step's own when the chain goes back by `depth`, which is more of them. */
-export type Reorg = { step: Step; depth: number; blanks: number; comesBack: boolean }
+/**
+ * `blanks` empty blocks lie over the step's own when the chain goes back by `depth`, which is more of them. Where the client
+ * `orders` a job at once, whatever is there then, its channel may be gone, back, or closing already: then it opens another.
+ */
+export type Reorg = { step: Step; depth: number; blanks: number; comesBack: boolean; orders: boolean }
 
 const CLOSE_SECONDS = 900
 export const MAX_DEPTH = 12
@@ -105,9 +109,10 @@ export async function playOnce(play: Play, reorg: Reorg): Promise<void> {
       await act()
       if (step !== reorg.step || struck) return isDone()
       struck = true
-      await goBack(play, reorg)
       // A deep one undid steps before it too.
       i = -1
+      await goBack(play, reorg)
+      if (reorg.orders) await scene.job()
       return true
     })
   }
@@ -119,6 +124,9 @@ class Scene {
   readonly #play: Play
   readonly #task: Published & { name: string }
   readonly #known: ReadonlySet<Hex>
+  /** The ids of its jobs; one that was not answered is asked for again before there is another. */
+  readonly #jobs: string[] = []
+  #answered = 0
 
   constructor(play: Play, task: Published & { name: string }) {
     this.#play = play
@@ -127,33 +135,33 @@ class Scene {
   }
 
   goes(struck: Step): Go[] {
-    const { host, client, developer, stage } = this.#play
+    const { host, developer, stage } = this.#play
     const { market } = stage
     const { signal } = market
-    const state = async () => (await this.#state()).state
-    const isClaimed = async () => (await this.#owed()) === 0n && this.#vouchersAreExact()
+    const are = (...states: string[]) => this.#every(async (id) => states.includes((await this.#state(id)).state))
+    const isClaimed = () => this.#every(async (id) => (await this.#owed(id)) === 0n && this.#vouchersAreExact(id))
     const claim = () => host.money.claim({}, signal)
     const ending: Go[] =
       struck === 'release'
-        ? [{ step: 'release', act: () => this.#close(), isDone: async () => (await state()) === 'finished' }]
+        ? [{ step: 'release', act: () => this.#close(), isDone: () => are('finished') }]
         : [
             {
               step: 'start of a close',
-              act: () => client.base.channels.startClose(client.base.wallet, this.#channel().terms, signal),
-              isDone: async () => ['closing', 'finished'].includes(await state()),
+              act: () => this.#startClose(),
+              isDone: () => are('closing', 'finished'),
             },
             { step: 'claim on a closing channel', act: claim, isDone: isClaimed },
             {
               step: 'end of a close',
               // The host's own timer is far faster than any close.
               act: () => claim().then(() => this.#close()),
-              isDone: async () => (await state()) === 'finished',
+              isDone: () => are('finished'),
             },
           ]
     return [
       { step: 'publish', act: () => this.#publish(), isDone: () => this.#isPublished() },
-      { step: 'open', act: () => this.#job(), isDone: () => this.#isBacked(1) },
-      { step: 'top-up', act: () => this.#job(), isDone: () => this.#isBacked(2) },
+      { step: 'open', act: () => this.job(), isDone: () => this.#isBacked(1) },
+      { step: 'top-up', act: () => this.job(), isDone: () => this.#isBacked(2) },
       // Else there would be nothing left to claim when the channel closes.
       ...(struck === 'claim on a closing channel' ? [] : [{ step: 'claim', act: claim, isDone: isClaimed } as const]),
       ...ending,
@@ -170,19 +178,21 @@ class Scene {
     ]
   }
 
-  /** To the wei: book against book, book against chain, what was billed against what is in the purses. */
+  /** To the wei: book against book, book against chain, what was answered against what is in the purses. */
   async addsUp(): Promise<void> {
     const { host, client, billed, purses, stage } = this.#play
     const { chain, deployment, signal } = stage.market
-    for (const { channelId } of this.#channels()) {
-      const row = host.side.book.row(channelId, this.#task.taskId)
-      const { claimed } = await stage.market.channels.state(channelId, signal)
-      assert.deepEqual([claimed, claimedOn(host.side.book, channelId)], [sum(row?.billed ?? ZERO), claimed])
-      if (row === undefined) continue
-      assert.deepEqual(client.side.book.row(channelId, this.#task.taskId)?.billed, row.billed)
-      billed.host += row.billed.hostAmount
-      billed.developer += row.billed.developerAmount
-    }
+    const channels = this.#channels().map(({ channelId }) => channelId)
+    const books = { client: client.side.book, host: host.side.book }
+    const jobs = await Promise.all(
+      this.#jobs.map(async (id) => (await client.base.tables.clientJobs.get(id)) ?? assert.fail(`${id} is not there`)),
+    )
+    const paid = await settle({ market: stage.market, books, channels, taskId: this.#task.taskId, jobs })
+    billed.host += paid.hostAmount
+    billed.developer += paid.developerAmount
+    assert.equal(paid.jobs, this.#answered, 'every answer was charged once')
+    for (const id of channels)
+      assert.equal(claimedOn(host.side.book, id), (await this.#state(id)).claimed, 'the book says what the chain says')
     const [paidHost, paidDeveloper] = [purses.host, purses.developer].map((purse) => chain.balance(purse, signal))
     assert.equal(await paidHost, billed.host, 'the host was paid what it billed, once')
     assert.equal(await paidDeveloper, billed.developer, 'the developer was paid what was billed, once')
@@ -192,7 +202,7 @@ class Scene {
     assert.equal(atRisk.find(({ token }) => token === NATIVE)?.lost, '0')
   }
 
-  /** The newest channel of this play: after a refusal a client may open another. */
+  /** The newest channel of this play: where one was refused or is closing, a client opens another. */
   #channel(): ChannelRecord {
     return this.#channels().at(-1) ?? assert.fail('no channel was opened')
   }
@@ -201,9 +211,14 @@ class Scene {
     return [...this.#play.client.side.book.channels.values()].filter((c) => !this.#known.has(c.channelId))
   }
 
-  #state() {
+  async #every(check: (channelId: Hex) => Promise<boolean>): Promise<boolean> {
+    for (const { channelId } of this.#channels()) if (!(await check(channelId))) return false
+    return true
+  }
+
+  #state(channelId: Hex) {
     const { channels, signal } = this.#play.stage.market
-    return channels.state(this.#channel().channelId, signal)
+    return channels.state(channelId, signal)
   }
 
   async #isPublished(): Promise<boolean> {
@@ -225,38 +240,52 @@ class Scene {
   /** Paid for by a deposit that is there, as far as anything was promised. */
   async #isBacked(jobs: number): Promise<boolean> {
     const { book } = this.#play.host.side
-    if ([...this.#play.client.side.book.channels.keys()].every((id) => this.#known.has(id))) return false
-    const { channelId } = this.#channel()
-    const done = book.row(channelId, this.#task.taskId)?.billed.jobs ?? 0
-    return done >= jobs && (await this.#state()).deposit >= book.vouchedOn(channelId)
+    if (this.#channels().length === 0) return false
+    const done = book.row(this.#channel().channelId, this.#task.taskId)?.billed.jobs ?? 0
+    return done >= jobs && this.#every(async (id) => (await this.#state(id)).deposit >= book.vouchedOn(id))
   }
 
-  async #job(): Promise<void> {
+  async job(): Promise<void> {
     const { client, stage } = this.#play
-    const result = await client.side.api.run(this.#task.cid, Buffer.from('x'), {}, () => undefined, stage.market.signal)
+    if (this.#jobs.length === this.#answered) this.#jobs.push(`${this.#task.name}-${this.#jobs.length}`)
+    const id = this.#jobs.at(-1) ?? assert.fail()
+    const { signal } = stage.market
+    const result = await client.side.api.run(this.#task.cid, Buffer.from('x'), { id }, () => undefined, signal)
     assert.equal(result.status, 'answered')
-    await eventually('the exact voucher', () => this.#vouchersAreExact())
+    this.#answered++
+    await eventually('the exact voucher', () => this.#vouchersAreExact(this.#channel().channelId))
   }
 
-  #vouchersAreExact(): boolean {
-    const row = this.#play.host.side.book.row(this.#channel().channelId, this.#task.taskId)
-    return row?.exact !== undefined && sum(row.exact.totals) === sum(row.billed)
+  /** Also where nothing was billed. */
+  #vouchersAreExact(channelId: Hex): boolean {
+    const row = this.#play.host.side.book.row(channelId, this.#task.taskId)
+    const billed = row === undefined ? 0n : sum(row.billed)
+    return billed === 0n || (row?.exact !== undefined && sum(row.exact.totals) === billed)
   }
 
   /** By the chain itself, not by the host's book. */
-  async #owed(): Promise<bigint> {
+  async #owed(channelId: Hex): Promise<bigint> {
     const { stage, host } = this.#play
-    const { channelId } = this.#channel()
     const lane = await stage.market.channels.lane(channelId, this.#task.taskId, stage.market.signal)
     const billed = host.side.book.row(channelId, this.#task.taskId)?.billed
     return billed === undefined ? 0n : sum(billed) - sum(lane)
   }
 
+  async #startClose(): Promise<void> {
+    const { base } = this.#play.client
+    for (const { channelId, terms } of this.#channels()) {
+      if ((await this.#state(channelId)).state !== 'open') continue
+      await base.channels.startClose(base.wallet, terms, this.#play.stage.market.signal)
+    }
+  }
+
   async #close(): Promise<void> {
     const { client, stage } = this.#play
-    const { channelId } = this.#channel()
-    if ((await this.#state()).state === 'closing') await stage.market.later(CLOSE_SECONDS + 1)
-    await client.money.close(channelId, stage.market.signal)
+    for (const { channelId } of this.#channels()) {
+      const { state } = await this.#state(channelId)
+      if (state === 'closing') await stage.market.later(CLOSE_SECONDS + 1)
+      if (state !== 'finished') await client.money.close(channelId, stage.market.signal)
+    }
   }
 }
 
@@ -271,7 +300,17 @@ async function goBack({ stage }: Play, { depth, blanks, comesBack }: Reorg): Pro
     for (const hash of block.transactions) raws.push(await rpc('eth_getRawTransactionByHash', hash))
   }
   await rpc('anvil_reorg', depth, [])
-  for (const raw of raws) await rpc('eth_sendRawTransaction', raw)
+  for (const raw of raws) await rpc('eth_sendRawTransaction', raw).catch(wasQuicker)
+  await eventually('all that came back is in a block', async () => {
+    const { pending } = (await rpc('txpool_status')) as { pending: Hex }
+    return Number(pending) === 0
+  })
+}
+
+/** A node that looked in between may have sent its own anew, with the same number. */
+function wasQuicker(error: unknown): void {
+  const said = error instanceof MecaError ? String(error.details?.['rpcMessage']) : ''
+  if (!/nonce too low|already (known|imported)|replacement/.test(said)) throw error
 }
 
 /** What fails in our own words may come right at the next go; an assertion does not. */

@@ -6,16 +6,18 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { findAnvil } from '../../src/chain/anvil.ts'
 import { RawClient } from '../role/raw-client.ts'
-import { FakeEngine, openStage } from '../role/stage.ts'
+import { eventually, FakeEngine, openStage } from '../role/stage.ts'
+import type { Stage } from '../role/stage.ts'
+import type { Hex } from '../../src/core/units.ts'
 import { openHost } from '../../src/wiring/host-side.ts'
 import { openPlay, playOnce, STEPS } from './play.ts'
 import type { Play } from './play.ts'
 
 const skip = findAnvil() === undefined ? 'there is no anvil for this machine' : false
 const REORGS = [
-  { depth: 1, blanks: 0, comesBack: false },
-  { depth: 3, blanks: 2, comesBack: true },
-  { depth: 12, blanks: 4, comesBack: false },
+  { depth: 1, blanks: 0, comesBack: false, orders: false },
+  { depth: 3, blanks: 2, comesBack: true, orders: true },
+  { depth: 12, blanks: 4, comesBack: false, orders: false },
 ]
 
 /** Each on a chain of its own; they mostly wait. */
@@ -47,20 +49,26 @@ test(
       const served = 4_000_000_000_000_000n
       const flags = { 'chain.confirmations': 3, 'host.unconfirmedExposure': `${served}` }
       await stage.market.rpc('evm_setAutomine', false)
-      const miner = setInterval(() => void stage.market.rpc('evm_mine').catch(() => undefined), 50)
-      stage.closer.add(() => clearInterval(miner))
+      const miner = startMiner(stage)
+      stage.closer.add(miner.stop)
       const { base, closer } = await stage.open('host', 3, flags)
       const side = await openHost(base, fake.engine, closer, (error) => assert.fail(String(error)))
       const task = await stage.publish('echo', [base])
+      await miner.stop()
       const signer = stage.market.signer(5)
       const client = await RawClient.connect(
         { domain: base.chain.domain, peer: base.peer, side, hostAddress: base.signer.address },
         signer,
       )
       stage.closer.add(() => client.close())
-      const terms = await stage.openChannel(5, base.signer.address)
-      // One confirmation now, and no more until the chain goes back.
-      clearInterval(miner)
+      const opening = stage.openChannel(5, base.signer.address)
+      await eventually('the opening waits for a block', async () => {
+        const { pending } = (await stage.market.rpc('txpool_status')) as { pending: Hex }
+        return Number(pending) === 1
+      })
+      // One confirmation, and no more until the chain goes back.
+      await stage.market.rpc('evm_mine')
+      const terms = await opening
       await client.greet(terms)
       const work = async (id: string) => {
         client.submit(terms, task, [client.job(id, task, 'x')], ['x'])
@@ -84,3 +92,20 @@ test(
     }
   },
 )
+
+/** One block after the other until it is stopped: no block is made after that. */
+function startMiner({ market }: Stage): { stop(): Promise<void> } {
+  let isWanted = true
+  const ended = (async () => {
+    while (isWanted) {
+      await market.rpc('evm_mine')
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  })()
+  return {
+    stop: () => {
+      isWanted = false
+      return ended
+    },
+  }
+}

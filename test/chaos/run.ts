@@ -32,7 +32,8 @@ function* reorgs(): Generator<Reorg> {
   for (let i = 0; steps.length > 0 && i < count; i++) {
     const step = steps[i % steps.length] ?? 'open'
     const depth = 1 + (Math.floor(i / steps.length) % MAX_DEPTH)
-    yield { step, depth, blanks: Math.floor(random() * depth), comesBack: random() < 0.5 }
+    const blanks = Math.floor(random() * depth)
+    yield { step, depth, blanks, comesBack: random() < 0.5, orders: random() < 0.25 }
   }
 }
 
@@ -55,8 +56,9 @@ async function playAll(): Promise<void> {
     const broken = findings.length
     play ??= await openPlay()
     const on = play
-    const { step, depth, blanks, comesBack } = reorg
-    const name = `reorganisation by ${depth}, ${blanks} empty, ${comesBack ? 'back' : 'lost'}: ${step}`
+    const { step, depth, blanks, comesBack, orders } = reorg
+    const how = `${blanks} empty, ${comesBack ? 'back' : 'lost'}${orders ? ', a job at once' : ''}`
+    const name = `reorganisation by ${depth}, ${how}: ${step}`
     await attempt(name, 'reorganisations', () => playOnce(on, reorg))
     if (play.plays < MAX_PLAYS && findings.length === broken) continue
     await play.stage.close()
