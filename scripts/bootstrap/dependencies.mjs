@@ -9,6 +9,7 @@ import { SetupError } from './report.mjs'
 import { interruption, lastLines, runQuietly } from './run.mjs'
 
 const NODE_MAJOR = 24
+const OUR_NODE = `node_modules/node-${process.platform}-${process.arch}`
 
 /** @param {string} root @param {boolean} install @param {(text: string) => void} say */
 export async function ensurePackages(root, install, say) {
@@ -16,6 +17,10 @@ export async function ensurePackages(root, install, say) {
   const wanted = lockHash(root)
   if (existsSync(mark) && readFileSync(mark, 'utf8') === wanted) {
     return { skipped: true, detail: 'the lock file has not changed' }
+  }
+  if (installedByHand(root)) {
+    writeFileSync(mark, wanted)
+    return { skipped: true, detail: 'npm has installed what package-lock.json names' }
   }
   if (!install) {
     throw new SetupError('node_modules does not match package-lock.json, and --no-install forbids installing', {
@@ -47,10 +52,37 @@ function lockHash(root) {
   return hash.digest('hex')
 }
 
+/** Whether `npm ci` was run without us: npm writes down inside node_modules what it has put there. @param {string} root */
+function installedByHand(root) {
+  const written = join(root, 'node_modules', '.package-lock.json')
+  if (!existsSync(written)) return false
+  try {
+    const there = packagesOf(written)
+    return Object.entries(packagesOf(join(root, 'package-lock.json'))).every(
+      // What is optional and absent is for another processor.
+      ([path, { integrity, optional }]) =>
+        path === '' || (path in there ? there[path]?.integrity === integrity : optional === true && path !== OUR_NODE),
+    )
+  } catch {
+    // Not a lock file: whatever wrote it, npm ci makes it good.
+    return false
+  }
+}
+
+/** @param {string} lockFile */
+function packagesOf(lockFile) {
+  const { packages } = /** @type {{ packages: Record<string, { integrity?: string, optional?: boolean }> }} */ (
+    JSON.parse(readFileSync(lockFile, 'utf8'))
+  )
+  return packages
+}
+
 /** Twice, because a registry that stumbles once is the usual reason. @param {string} root @param {(text: string) => void} say */
 async function npmCi(root, say) {
+  // npm puts the Node among our packages first in the PATH, and `npm ci` removes it: the one that started npm stays.
+  const node = process.env['npm_node_execpath'] ?? process.execPath
   const npm = process.env['npm_execpath']
-  const command = npm?.endsWith('.js') ? [process.execPath, npm] : ['npm']
+  const command = npm?.endsWith('.js') ? [node, npm] : ['npm']
   for (const attempt of [1, 2]) {
     const { code, output } = await runQuietly(command[0] ?? 'npm', [...command.slice(1), 'ci'], { cwd: root })
     if (code === 0) return

@@ -3,11 +3,11 @@
  * stumbles. What needs root and a network (apt, a real engine from nothing) is run by `.ci/run` on a clean machine.
  */
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Checkout } from './checkout.ts'
+import { Checkout, ROOT } from './checkout.ts'
 
 const PASSING = `import { test } from 'node:test'\ntest('fine', () => {})\n`
 const SKIPPED = `import { test } from 'node:test'\ntest('boxed', { skip: 'no Docker daemon answers' }, () => {})\n`
@@ -108,6 +108,15 @@ describe('with its packages at hand', () => {
   })
 })
 
+const OUTER_NODE = 'outer-node'
+/** The Node that npm says it runs on: the given program, or this one. */
+function nodeBeside(checkout: Checkout, program: string | undefined): string {
+  if (program === undefined) return process.execPath
+  const path = join(checkout.folder, OUTER_NODE)
+  chmodSync(path, 0o755)
+  return path
+}
+
 describe('with packages that do not match the lock file', () => {
   const stumbling = (failures: number): string =>
     `import fs from 'node:fs'
@@ -115,17 +124,20 @@ const n = fs.existsSync('tries') ? +fs.readFileSync('tries', 'utf8') : 0
 fs.writeFileSync('tries', String(n + 1))
 if (n < ${failures}) { console.error('registry stumbled'); process.exit(1) }`
 
-  async function checkWith(failures: number, args: readonly string[] = []) {
+  async function checkWith(failures: number, args: readonly string[] = [], files: Record<string, string> = {}) {
     const checkout = new Checkout({ packages: false })
     mkdirSync(join(checkout.folder, 'node_modules'))
+    for (const [path, text] of Object.entries(files)) checkout.write(path, text)
     const npm = checkout.write('npm.js', stumbling(failures))
-    const { code, stderr } = await checkout.bootstrap(['test', 'nothing', ...args], { npm_execpath: npm }).ended
+    const env = { npm_execpath: npm, npm_node_execpath: nodeBeside(checkout, files[OUTER_NODE]) }
+    const { code, stderr } = await checkout.bootstrap(['test', 'nothing', ...args], env).ended
     const tries = join(checkout.folder, 'tries')
     const result = {
       code,
       stderr,
       tries: existsSync(tries) ? Number(readFileSync(tries, 'utf8')) : 0,
       marked: existsSync(join(checkout.folder, 'node_modules', '.meca-lock')),
+      byOuter: existsSync(join(checkout.folder, 'outer')),
     }
     checkout.remove()
     return result
@@ -136,6 +148,24 @@ if (n < ${failures}) { console.error('registry stumbled'); process.exit(1) }`
     assert.equal(code, 2)
     assert.equal(tries, 0)
     assert.match(stderr, /node_modules does not match package-lock\.json.*\n.*What to do: .*npm ci/s)
+  })
+
+  test('what `npm ci` installed by hand from this lock file is taken as it is; from another it is not', async () => {
+    const own = readFileSync(join(ROOT, 'package-lock.json'), 'utf8')
+    for (const [written, tries] of [
+      [own, 0],
+      [own.replace('"integrity": "sha512-', '"integrity": "sha512-x'), 1],
+      ['{', 1],
+    ] as const) {
+      const made = await checkWith(0, [], { 'node_modules/.package-lock.json': written })
+      assert.deepEqual([made.tries, made.marked], [tries, true])
+    }
+  })
+
+  test('packages are replaced by the Node that started npm, not by one that may lie among them', async () => {
+    const outer = `#!/bin/sh\n: > outer\nexec ${process.execPath} "$@"\n`
+    const { tries, byOuter } = await checkWith(0, [], { [OUTER_NODE]: outer })
+    assert.deepEqual({ tries, byOuter }, { tries: 1, byOuter: true })
   })
 
   test('a registry that stumbles once is asked again', async () => {
