@@ -35,7 +35,7 @@ export type Receipt = {
  * One for all: a new one is a stream around a native object, which takes as long again as the hash and leaves garbage
  * behind. The library starts anew after each digest, and only a flag of its own keeps it from being used again.
  */
-const hasher = createKeccakHash('keccak256') as ReturnType<typeof createKeccakHash> & { _finalized: boolean }
+const hasher = Object.assign(createKeccakHash('keccak256'), { _finalized: false })
 
 export function keccak(bytes: Uint8Array): Uint8Array {
   hasher._finalized = false
