@@ -71,10 +71,9 @@ function installedByHand(root) {
 
 /** @param {string} lockFile */
 function packagesOf(lockFile) {
-  const { packages } = /** @type {{ packages: Record<string, { integrity?: string, optional?: boolean }> }} */ (
-    JSON.parse(readFileSync(lockFile, 'utf8'))
-  )
-  return packages
+  /** @type {unknown} */
+  const read = JSON.parse(readFileSync(lockFile, 'utf8'))
+  return /** @type {{ packages: Record<string, { integrity?: string, optional?: boolean }> }} */ (read).packages
 }
 
 /** Twice, because a registry that stumbles once is the usual reason. @param {string} root @param {(text: string) => void} say */
