@@ -19,6 +19,7 @@ export const ERRORS = {
   disk_full: { exit: 2, http: 507, title: 'The disk is too full' },
   store_failed: { exit: 70, http: 503, title: 'The store can no longer write' },
   store_damaged: { exit: 70, http: 500, title: 'The records on disk are damaged' },
+  job_ended: { exit: 2, http: 409, title: 'The job has ended' },
   job_conflict: { exit: 2, http: 409, title: 'The job id was used with another input' },
   not_found: { exit: 3, http: 404, title: 'There is no such thing' },
   no_host: { exit: 4, http: 503, title: 'No host fits' },

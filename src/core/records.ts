@@ -86,6 +86,8 @@ export const zClientJob = z.strictObject({
   /** `sent`: a voucher for it is signed, the end is not known; `done`: a receipt is here; `refused`: nothing ran. */
   state: z.enum(['sent', 'done', 'refused']),
   createdAt: zCount,
+  /** When its caller first wished it to end, before its host was told: from then on it may be billed as cancelled. */
+  cancelledAt: zCount.optional(),
   endedAt: zCount.optional(),
   signed: zSignedReceipt.optional(),
   outcome: zOutcome.optional(),

@@ -27,6 +27,10 @@ export type Pending = {
   onVouched?: () => void
   /** It was sent once more, to a host that said that it never came. */
   resent?: boolean
+  /** Its result has come and is being fetched or checked: nothing more is asked of its host, and no second copy is taken. */
+  isTaken?: true
+  /** Settles when its caller's wish to end it is on disk. */
+  wish?: Promise<void>
   /** Its price was freed already: the host had refused it. */
   freed?: boolean
   /** From before this client lost its records, when it was vouched for; `ended` until the host says that it still runs. */
@@ -34,4 +38,25 @@ export type Pending = {
   onEvent: (event: Event) => void
   resolve(delivered: Delivered): void
   reject(error: unknown): void
+}
+
+/** A further one who waits for the same job, told all that the first one is told from now on. */
+export function joinPending(
+  first: Pending,
+  second: Required<Pick<Pending, 'input'>> & Pick<Pending, 'onEvent' | 'resolve' | 'reject'>,
+): void {
+  const { onEvent, resolve, reject } = first
+  first.input ??= second.input
+  first.onEvent = (event) => {
+    onEvent(event)
+    second.onEvent(event)
+  }
+  first.resolve = (delivered) => {
+    resolve(delivered)
+    second.resolve(delivered)
+  }
+  first.reject = (error) => {
+    reject(error)
+    second.reject(error)
+  }
 }

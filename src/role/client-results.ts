@@ -26,8 +26,6 @@ export class ClientResults {
   readonly #host: Hex
   readonly #rows: ClientRows
   readonly #check: ReturnType<typeof receiptChecker>
-  /** Jobs that this client wished to end; only they may be billed as cancelled. */
-  readonly #cancelled = new Set<string>()
   /** Checked and under way to disk: who asks for one again must not have it booked twice. */
   readonly #unwritten = new Map<string, Delivered>()
   /** On disk, and not told to the host yet. */
@@ -41,9 +39,18 @@ export class ClientResults {
     this.#check = receiptChecker(c.domain, terms.host)
   }
 
-  /** From now on the job may be billed as cancelled. */
-  allowCancelled(id: string): void {
-    this.#cancelled.add(id)
+  /** From now on the job may be billed as cancelled, also where its bill comes to a client that was started again. */
+  allowCancelled(pending: Pending): Promise<void> {
+    pending.wish ??= pending.job.cancelledAt === undefined ? this.#writeWish(pending) : Promise.resolve()
+    return pending.wish
+  }
+
+  async #writeWish(pending: Pending): Promise<void> {
+    pending.job = { ...pending.job, cancelledAt: this.#c.wallNow() }
+    // A job of before the records were lost has no record of its own until its end.
+    if (pending.lost !== undefined) return
+    const { clientJobs } = this.#c.tables
+    await this.#c.book.commit('cancel', { also: [clientJobs.put(pending.job.id, pending.job)] })
   }
 
   /** The job may have ended since its record was read. */
@@ -99,7 +106,7 @@ export class ClientResults {
       throw new MecaError('not_verified', `The receipt for job ${job.id} is not signed by the host ${this.#host}`)
     if (output !== undefined && sha256(output) !== receipt.outputHash)
       throw new MecaError('not_verified', `The output of job ${job.id} is not the one in its receipt`)
-    if (receipt.status === STATUS.cancelled && receipt.hostAmount > 0n && !this.#cancelled.delete(job.id)) {
+    if (receipt.status === STATUS.cancelled && receipt.hostAmount > 0n && job.cancelledAt === undefined) {
       throw new MecaError('not_verified', `The host billed job ${job.id} as cancelled, which nobody asked for`)
     }
   }

@@ -3,7 +3,7 @@
  * on disk before it is sent. Results are believed only after the receipt's signature, hashes and bill were checked, and
  * are on disk before they are acknowledged. When the line breaks, the jobs under way are asked for again by their ids.
  */
-import { MecaError } from '../core/errors.ts'
+import { MecaError, toProblem } from '../core/errors.ts'
 import type { ChannelRecord, ClientJob } from '../core/records.ts'
 import type { Hex } from '../core/units.ts'
 import { decode, FRAME, HOST_MESSAGES, INLINE_BYTES, MAX_BATCH } from '../core/wire.ts'
@@ -11,13 +11,13 @@ import type { HostMessage, JobRequest } from '../core/wire.ts'
 import { failpoint } from '../failpoint.ts'
 import type { Frame, FrameStream } from '../p2p/frames.ts'
 import type { LiveRow } from './book.ts'
-import { ClientBytes, inlineOutput } from './client-bytes.ts'
-import type { JobResult } from './client-bytes.ts'
+import { ClientArrivals } from './client-arrivals.ts'
+import { ClientBytes } from './client-bytes.ts'
 import type { ClientComponents, HostAddress } from './client-components.ts'
 import { ClientLine, toError } from './client-line.ts'
+import { joinPending } from './client-pending.ts'
 import type { Delivered, Event, Input, Pending } from './client-pending.ts'
 import { ClientResults } from './client-results.ts'
-import type { Accepted } from './client-results.ts'
 import { ClientRows } from './client-rows.ts'
 
 /** A host that is asked for its word collects first, which is a transaction. */
@@ -32,10 +32,13 @@ export class ClientSession {
   readonly #rows: ClientRows
   readonly #results: ClientResults
   readonly #bytes: ClientBytes
+  readonly #arrivals: ClientArrivals
   readonly #pending = new Map<string, Pending>()
   #queue: Pending[] = []
   /** Jobs that no voucher was signed for yet; who gives one of them up owes nothing for it. */
   readonly #unsent = new Map<string, Pending>()
+  /** Vouchers that are being written down, by the jobs that they are for. */
+  readonly #sending = new Map<string, Promise<void>>()
   #flushing = false
   #settleTimer: NodeJS.Timeout | undefined
   #released: PromiseWithResolvers<{ claimed: bigint; signature: Hex }> | undefined
@@ -47,18 +50,23 @@ export class ClientSession {
     this.#rows = new ClientRows(c, channel.channelId)
     this.#results = new ClientResults(c, channel, this.#rows)
     this.#bytes = new ClientBytes(c, channel.channelId, { locate, greeted: () => this.#greeted() })
+    this.#arrivals = new ClientArrivals(this.#pending, this.#results, this.#bytes, () => this.#settleSoon())
     this.#line = new ClientLine(c, channel, locate, {
       welcomed: (message) => this.#rows.welcomed(message),
       opened: () => this.#opened(),
       heard: (frame) => this.#heard(frame),
       isIdle: () => this.idle,
-      underWay: () => [...this.#pending.keys()],
+      underWay: () => [...this.#pending].flatMap(([id, { isTaken }]) => (isTaken === true ? [] : [id])),
       lost: (error) => this.#failAll(error),
     })
   }
 
   get idle(): boolean {
     return this.#pending.size === 0 && this.#queue.length === 0
+  }
+
+  get isOpen(): boolean {
+    return this.#line.open !== undefined
   }
 
   /** Sends a job and waits for its checked result. Throws the host's refusal, `not_verified` or `peer_unreachable`. */
@@ -82,15 +90,35 @@ export class ClientSession {
     await this.#line.connected()
   }
 
-  /** Asks for a job that was sent before; `isLost`: perhaps, and before this client lost its records. */
-  async attach(job: ClientJob, onEvent: (event: Event) => void, isLost = false): Promise<Delivered> {
+  /**
+   * Asks for a job that was sent before; `isLost`: perhaps, and before this client lost its records. Its input may not have
+   * come whole to the host, which waits for the rest of it.
+   */
+  async attach(job: ClientJob, input: Input, onEvent: (event: Event) => void, isLost = false): Promise<Delivered> {
     const stream = await this.#line.connected()
     const done = this.#results.done(job.id)
     if (done !== undefined) return done
     return new Promise((resolve, reject) => {
-      this.#pending.set(job.id, { job, onEvent, resolve, reject, ...(isLost ? { lost: 'ended' } : {}) })
-      this.#line.send(stream, FRAME.attach, { channelId: this.channelId, ids: [job.id] })
+      const asked: Pending & { input: Input } = {
+        job,
+        input,
+        onEvent,
+        resolve,
+        reject,
+        ...(isLost ? { lost: 'ended' } : {}),
+      }
+      const pending = this.#pending.get(job.id) ?? asked
+      if (pending !== asked) joinPending(pending, asked)
+      this.#pending.set(job.id, pending)
+      if (pending.isTaken !== true) this.#ask(stream, pending)
     })
+  }
+
+  #ask(stream: FrameStream, pending: Pending): void {
+    const { id, cancelledAt } = pending.job
+    this.#line.send(stream, FRAME.attach, { channelId: this.channelId, ids: [id] })
+    if (cancelledAt !== undefined) this.#line.send(stream, FRAME.cancel, { channelId: this.channelId, id })
+    else void this.#upload(pending)
   }
 
   /** Gives a job up that was not sent yet; false where it was, and may run. */
@@ -101,10 +129,34 @@ export class ClientSession {
     return unsent !== undefined
   }
 
+  /**
+   * The wish is written down before the host hears of it, and told again on every new line. Throws `peer_unreachable`
+   * where the host cannot be told now; nothing happens where the job has ended.
+   */
   async cancel(id: string): Promise<void> {
     if (this.withdraw(id, new MecaError('cancelled', `The job ${id} was cancelled before it was sent`))) return
-    this.#results.allowCancelled(id)
-    this.#line.send(await this.#line.connected(), FRAME.cancel, { channelId: this.channelId, id })
+    await this.#sending.get(id)
+    const pending = this.#pending.get(id) ?? this.#unattended(id)
+    if (pending === undefined || pending.isTaken === true) return
+    await this.#results.allowCancelled(pending)
+    const stream = await this.#line.connected()
+    if (this.#isWaiting(pending)) this.#line.send(stream, FRAME.cancel, { channelId: this.channelId, id })
+    else if (!this.#pending.has(id) && this.#results.done(id) === undefined) {
+      this.#pending.set(id, pending)
+      this.#ask(stream, pending)
+    }
+  }
+
+  /** A job that nobody waits for, as after a restart. */
+  #unattended(id: string): Pending | undefined {
+    const job = this.#c.tables.clientJobs.getSync(id)
+    if (job?.state !== 'sent' || this.#results.done(id) !== undefined) return undefined
+    return { job, onEvent: () => undefined, resolve: () => undefined, reject: () => undefined }
+  }
+
+  /** Its end has not come. */
+  #isWaiting(pending: Pending): boolean {
+    return this.#pending.get(pending.job.id) === pending && pending.isTaken !== true
   }
 
   /** The host's signature that ends the channel at once. */
@@ -153,7 +205,11 @@ export class ClientSession {
       return
     }
     const batch = queued.filter(({ job }) => this.#unsent.delete(job.id))
-    if (batch.length > 0) await this.#sendBatch(stream, batch)
+    if (batch.length === 0) return
+    const sent = this.#sendBatch(stream, batch)
+    for (const { job } of batch) this.#sending.set(job.id, sent)
+    await sent
+    for (const { job } of batch) this.#sending.delete(job.id)
   }
 
   async #sendBatch(stream: FrameStream, batch: readonly Pending[]): Promise<void> {
@@ -196,17 +252,18 @@ export class ClientSession {
 
   /** One at a time for a job: it may be sent once more while its upload is still being tried. */
   async #upload(pending: Pending): Promise<void> {
-    const { job, input, onEvent, reject } = pending
+    const { job, input } = pending
     if (input === undefined || job.inputBytes <= INLINE_BYTES || pending.uploading === true) return
     pending.uploading = true
     try {
-      await this.#bytes.upload(job.id, input, { isWanted: () => this.#pending.has(job.id), onEvent })
+      const onEvent = (event: Event) => pending.onEvent(event)
+      await this.#bytes.upload(job.id, input, { isWanted: () => this.#isWaiting(pending), onEvent })
     } catch (error) {
       // A refusal of the job itself has been told already, and says more; a job that ended first has its result.
-      if (!this.#pending.has(job.id) || (error instanceof MecaError && error.code === 'cancelled')) return
+      if (!this.#isWaiting(pending) || (error instanceof MecaError && error.code === 'cancelled')) return
       // Without its input the job would wait at the host, and hold its price.
       await this.cancel(job.id).catch(() => undefined)
-      reject(error)
+      pending.reject(error)
     } finally {
       pending.uploading = false
     }
@@ -215,7 +272,17 @@ export class ClientSession {
   #opened(): void {
     this.#rows.forgetSent()
     this.#bringBack(this.#rows.lostByHost())
+    this.#cancelAgain()
     this.#settleSoon()
+  }
+
+  /** What was said on a line that broke may not have come. */
+  #cancelAgain(): void {
+    const stream = this.#line.open
+    if (stream === undefined) return
+    for (const [id, { job, isTaken }] of this.#pending)
+      if (job.cancelledAt !== undefined && isTaken !== true)
+        this.#line.send(stream, FRAME.cancel, { channelId: this.channelId, id })
   }
 
   /** A host that lost its records gets back what was signed for it, before anything else is sent. */
@@ -231,7 +298,7 @@ export class ClientSession {
 
   async #heard(frame: Frame): Promise<void> {
     if (frame.type === FRAME.results)
-      return this.#take(decode(HOST_MESSAGES.results, frame.header, 'results'), frame.attachments)
+      return this.#arrivals.take(decode(HOST_MESSAGES.results, frame.header, 'results'), frame.attachments)
     if (frame.type === FRAME.welcome) return this.#rows.restore(decode(HOST_MESSAGES.welcome, frame.header, 'welcome'))
     if (frame.type === FRAME.event) return this.#event(decode(HOST_MESSAGES.event, frame.header, 'event'))
     if (frame.type === FRAME.refused) return this.#refused(decode(HOST_MESSAGES.refused, frame.header, 'refused'))
@@ -257,56 +324,24 @@ export class ClientSession {
       return
     }
     const pending = this.#pending.get(id)
-    if (pending === undefined) return
+    if (pending === undefined || pending.isTaken === true) return
     // The line broke before the host had it: it is sent once more, with the voucher, which may not have come either.
-    if (problem.code === 'not_found' && pending.request !== undefined && pending.resent !== true) {
+    const isWanted = pending.job.cancelledAt === undefined
+    if (problem.code === 'not_found' && pending.request !== undefined && pending.resent !== true && isWanted) {
       pending.resent = true
       this.#submit(await this.#line.connected(), [pending], [this.#rows.of(pending.job)])
       return
     }
     this.#pending.delete(id)
     if (pending.lost !== undefined) return pending.reject(error)
-    const job: ClientJob = { ...pending.job, state: 'refused', endedAt: this.#c.wallNow(), problem }
+    const told = isWanted
+      ? problem
+      : toProblem(new MecaError('cancelled', `The job ${id} was cancelled, and never ran`))
+    const job: ClientJob = { ...pending.job, state: 'refused', endedAt: this.#c.wallNow(), problem: told }
     const freed = this.#rows.free(job)
     await this.#c.book.commit('refused', { rows: [freed], also: [this.#c.tables.clientJobs.put(id, job)] })
-    pending.reject(error)
+    pending.reject(isWanted ? error : toError(told))
     this.#settleSoon()
-  }
-
-  async #take({ results }: HostMessage<'results'>, attachments: readonly Uint8Array[]): Promise<void> {
-    const come: { pending: Pending; result: JobResult; output: Uint8Array | undefined }[] = []
-    const seen = new Set<string>()
-    for (const result of results) {
-      if (seen.has(result.id)) continue
-      seen.add(result.id)
-      const pending = this.#pending.get(result.id) ?? (await this.#results.unexpected(result.id))
-      if (pending === undefined) continue
-      this.#pending.delete(result.id)
-      try {
-        const output =
-          result.inline === undefined
-            ? await this.#bytes.fetch(pending.job, result, pending.onEvent)
-            : inlineOutput(result, attachments)
-        come.push({ pending, result, output })
-      } catch (error) {
-        pending.reject(error)
-      }
-    }
-    this.#book(come)
-  }
-
-  /** In one turn: a bill that waited in memory could reach the disk with another change, and its job not. */
-  #book(come: readonly { pending: Pending; result: JobResult; output: Uint8Array | undefined }[]): void {
-    const rows = new Map<Hex, LiveRow>()
-    const done: { pending: Pending; accepted: Accepted }[] = []
-    for (const { pending, result, output } of come) {
-      try {
-        done.push({ pending, accepted: this.#results.accept(pending, result, output, rows) })
-      } catch (error) {
-        pending.reject(error)
-      }
-    }
-    this.#results.deliver(rows, done, () => this.#settleSoon())
   }
 
   #settleSoon(): void {
@@ -332,8 +367,12 @@ export class ClientSession {
     failpoint('client.acknowledged')
   }
 
+  /** What is being fetched ends by itself. */
   #failAll(error: MecaError): void {
-    for (const pending of this.#pending.values()) pending.reject(error)
-    this.#pending.clear()
+    for (const [id, pending] of this.#pending) {
+      if (pending.isTaken === true) continue
+      this.#pending.delete(id)
+      pending.reject(error)
+    }
   }
 }

@@ -16,19 +16,20 @@ import type { QuoteOptions, RunInput, RunOptions, RunResult } from './api-client
 import { Budget } from './budget.ts'
 import { Choice, nobody } from './client-choice.ts'
 import type { ChoiceParts } from './client-choice.ts'
-import type { ClientComponents, HostAddress } from './client-components.ts'
+import type { ClientComponents } from './client-components.ts'
 import { neededBy } from './client-inputs.ts'
 import { isChannelRefused } from './client-line.ts'
+import { ClientLines } from './client-lines.ts'
 import type { Delivered, Event } from './client-pending.ts'
 import { lostJob, newJob, newJobId, openInput, requestFor, requireJobId, toResult } from './client-records.ts'
 import type { OpenInput } from './client-records.ts'
-import { ClientSession } from './client-session.ts'
+import type { ClientSession } from './client-session.ts'
 import { joined, requireSame, waitFor } from './client-wait.ts'
 import type { Running } from './client-wait.ts'
-import { addressOf } from './market.ts'
 import type { Payer, Room } from './payer.ts'
 import { RecentResults } from './recent.ts'
 import type { KnownTask, Tasks } from './tasks.ts'
+import { UnderWay } from './under-way.ts'
 import { one } from './sums.ts'
 
 export type ClientParts = ChoiceParts & {
@@ -41,8 +42,6 @@ export type ClientParts = ChoiceParts & {
   onLog(id: string, line: LogLine): void
 }
 
-/** A host that is there is heard of within this. */
-const GREET_WAIT_MS = 5_000
 /** Hosts tried one after the other when they refuse before anything ran. */
 const MAX_TRIES = 3
 /** Failures that one proven lie weighs: enough to stand behind every host that was not caught. */
@@ -65,16 +64,18 @@ const PASSING = new Set(['busy', 'quote_expired'])
 export class Client {
   readonly #c: ClientComponents
   readonly #parts: ClientParts
-  readonly #sessions = new Map<Hex, ClientSession>()
+  readonly #lines: ClientLines
   readonly #choice: Choice
   readonly #recent = new RecentResults()
   /** Jobs under way by the ids that callers chose: asked for twice at once, one is run once. */
   readonly #running = new Map<string, Running>()
+  readonly #underWay = new UnderWay()
   readonly #budget: Budget
 
   constructor(c: ClientComponents, parts: ClientParts) {
     this.#c = c
     this.#parts = parts
+    this.#lines = new ClientLines(c, parts.market)
     this.#choice = new Choice(parts, c)
     this.#budget = new Budget(c.spending, c.currencies)
   }
@@ -102,6 +103,17 @@ export class Client {
   ): Promise<RunResult> {
     const id = options.id ?? newJobId()
     requireJobId(id)
+    return this.#underWay.run(id, signal, (ending) => this.#run(id, ref, input, options, onProgress, ending))
+  }
+
+  async #run(
+    id: string,
+    ref: string,
+    input: RunInput,
+    options: RunOptions,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<RunResult> {
     const source = await openInput(input, signal)
     const cid = await this.#parts.tasks.resolve(ref, signal)
     const running = this.#running.get(id)
@@ -120,7 +132,7 @@ export class Client {
     onProgress: OnProgress,
     signal: AbortSignal,
   ): Promise<RunResult> {
-    const known = options.id === undefined ? undefined : await this.#known(id, cid, source.hash, onProgress, signal)
+    const known = options.id === undefined ? undefined : await this.#known(id, cid, source, onProgress, signal)
     if (known !== undefined) return known
     const task = await this.#parts.tasks.get(cid, signal)
     const lost = options.id === undefined ? undefined : await this.#lost(id, task, source, onProgress, signal)
@@ -142,53 +154,32 @@ export class Client {
     return this.#c.blobs.read(job.signed.receipt.outputHash, { signal: this.#c.signal })
   }
 
+  /** Throws `job_ended` or `not_found`; `peer_unreachable` where its host cannot be told now, and will be. */
   async cancel(id: string): Promise<void> {
-    const job = await this.#c.tables.clientJobs.get(id)
+    const job = this.#recent.get(id)?.job ?? this.#c.tables.clientJobs.getSync(id)
+    const isSent = job?.state === 'sent'
+    const isAwaited = this.#underWay.end(id, isSent)
+    if (isSent) {
+      const session = await this.#lines.awaited(this.#channel(job.channelId), this.#c.signal)
+      return session.cancel(id)
+    }
+    if (isAwaited && job?.state !== 'done') return
     if (job === undefined) throw new MecaError('not_found', `There is no job ${id} here`, { cure: 'see meca job list' })
-    if (job.state === 'sent') await this.session(this.#channel(job.channelId)).cancel(id)
+    const end = job.state === 'done' ? toResult(job, true).status : 'refused'
+    throw new MecaError('job_ended', `The job ${id} has ended: it was ${end}`, { cure: `see meca job show ${id}` })
   }
 
-  /** Says hello over a channel, which brings back what was signed on it; its host may not have been heard of yet. */
+  /** Says hello over a channel, which brings back what was signed on it. */
   async greet(channel: ChannelRecord, signal: AbortSignal): Promise<void> {
-    const until = performance.now() + GREET_WAIT_MS
-    while (this.#parts.market.find(channel.terms.host) === undefined && performance.now() < until) {
-      signal.throwIfAborted()
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
-    await this.session(channel).greet()
+    await (await this.#lines.awaited(channel, signal)).greet()
   }
 
-  /** The line over a channel, made when it is first needed. The host may move meanwhile: its newest offer says where to. */
   session(channel: ChannelRecord): ClientSession {
-    const old = this.#sessions.get(channel.channelId)
-    if (old !== undefined) return old
-    const { host } = channel.terms
-    this.#letGo(host)
-    const session = new ClientSession(this.#c, channel, () => this.#addressOf(host))
-    this.#sessions.set(channel.channelId, session)
-    return session
-  }
-
-  /** A host takes few streams of one client, so the lines over channels that have come to their end make room. */
-  #letGo(host: Hex): void {
-    for (const [channelId, session] of this.#sessions) {
-      const channel = this.#c.book.channels.get(channelId)
-      if (channel?.state !== 'closed' || channel.terms.host !== host || !session.idle) continue
-      this.#sessions.delete(channelId)
-      session.close().catch((error: unknown) => this.#c.log.debug({ err: error, channelId }, 'closing an old line'))
-    }
-  }
-
-  #addressOf(host: Hex): HostAddress {
-    const heard = this.#parts.market.find(host)
-    if (heard !== undefined) return addressOf(heard.offer)
-    throw new MecaError('peer_unreachable', `Nothing was heard of the host ${host}`, {
-      cure: 'is it running, and are you connected to its market? see meca doctor',
-    })
+    return this.#lines.session(channel)
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#sessions.values()].map((session) => session.close()))
+    await this.#lines.close()
     await this.#choice.memory.close()
   }
 
@@ -218,17 +209,22 @@ export class Client {
   async #known(
     id: string,
     cid: string,
-    inputHash: Hex,
+    source: OpenInput,
     onProgress: OnProgress,
     signal: AbortSignal,
   ): Promise<RunResult | undefined> {
     const job = this.#recent.get(id)?.job ?? (await this.#c.tables.clientJobs.get(id))
     if (job === undefined || job.state === 'refused') return undefined
-    requireSame({ id, cid, hash: inputHash }, { cid: job.cid, hash: job.inputHash })
+    requireSame({ id, cid, hash: source.hash }, { cid: job.cid, hash: job.inputHash })
     if (job.state === 'done') return this.#shown(job, true)
-    const session = this.session(this.#channel(job.channelId))
+    const session = await this.#lines.awaited(this.#channel(job.channelId), signal)
     try {
-      const delivered = await this.#wait(session.attach(job, this.#teller(id, onProgress)), session, job, signal)
+      const delivered = await this.#wait(
+        session.attach(job, source.input, this.#teller(id, onProgress)),
+        session,
+        job,
+        signal,
+      )
       return await this.#finished(delivered)
     } catch (error) {
       // Its voucher was written down, and the job never sent: it is a new one.
@@ -250,7 +246,7 @@ export class Client {
       const job = lostJob(id, task, source, channel)
       const session = this.session(channel)
       try {
-        const asked = session.attach(job, this.#teller(id, onProgress), true)
+        const asked = session.attach(job, source.input, this.#teller(id, onProgress), true)
         return await this.#finished(await this.#wait(asked, session, job, signal))
       } catch (error) {
         if (!(error instanceof MecaError) || signal.aborted) throw error
@@ -279,6 +275,7 @@ export class Client {
         return await this.#runOn(candidate, order, [...refusals, ...tried.values()])
       } catch (error) {
         if (!(error instanceof MecaError) || !TRY_ANOTHER.has(error.code) || signal.aborted) throw error
+        if (this.#underWay.isUnwanted(order.id)) throw error
         if (await this.#mayRun(order.id)) throw error
         this.#choice.memory.count(host, false, PASSING.has(error.code) ? 0.25 : 1)
         tried.set(host, { host, code: error.code, reason: error.message })
@@ -305,7 +302,8 @@ export class Client {
     } catch (error) {
       if (!(await this.#mayRun(order.id))) counted(this.#billed(order.id))
       // A result that does not verify is no accident, and whoever sends one has the price of a job already.
-      if (error instanceof MecaError && error.code === 'not_verified') this.#choice.memory.count(offer.host, false, CAUGHT)
+      if (error instanceof MecaError && error.code === 'not_verified')
+        this.#choice.memory.count(offer.host, false, CAUGHT)
       throw error
     }
   }

@@ -292,8 +292,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'billed as cancelled, which nobody asked for',
     file: 'src/role/client-results.ts',
-    from: '&& !this.#cancelled.delete(job.id)) {',
-    to: '&& this.#cancelled.has(`-${job.id}`)) {',
+    from: '&& job.cancelledAt === undefined) {',
+    to: '&& job.id === `-${job.cancelledAt}`) {',
     tests: HOST,
     only: 'nobody asked for',
   },
