@@ -8,6 +8,7 @@ import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
 import { asMecaError } from '../core/errors.ts'
+import { loneEndpoint } from '../core/lone-endpoint.ts'
 import { parseAddress, parseDuration } from '../core/units.ts'
 import type { NodeApi, NodeInfo } from '../role/api.ts'
 import type { Loaded } from '../config.ts'
@@ -65,7 +66,9 @@ async function serve(
   try {
     const removeFiles = await writeDaemon(home, { url: server.url, token })
     try {
-      announce(context, await node.api.info(), server.url, join(home, TOKEN_FILE))
+      const info = await node.api.info()
+      announce(context, info, server.url, join(home, TOKEN_FILE))
+      if (info.role === 'host') warn(context, loaded)
       await untilEnd(end, node.failed)
       await drain(context, node.api, drainTimeoutMs)
     } finally {
@@ -103,6 +106,12 @@ function announce({ output }: Context, info: NodeInfo, url: string, tokenFile: s
   })
   for (const at of addresses) output.say(`listening on ${at}`)
   output.say(`try: curl -H "Authorization: Bearer $(cat '${tokenFile}')" ${url}/v1/info`)
+}
+
+/** In words beside the log, since whoever starts a host sees these lines. */
+function warn({ output }: Context, { config }: Loaded): void {
+  const lone = loneEndpoint(config.chain, config.host.exposureTotal)
+  if (lone !== undefined) output.say(`warning: ${lone.detail}\n  do: ${lone.cure}`)
 }
 
 async function drain({ output, world }: Context, { host }: NodeApi, timeoutMs: number): Promise<void> {

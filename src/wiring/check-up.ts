@@ -11,7 +11,7 @@ import { MecaError } from '../core/errors.ts'
 import { DockerEngine } from '../engine/docker.ts'
 import type { DoctorReport } from '../role/api.ts'
 import { readDeployment, requireRpc } from './base.ts'
-import { checkEngine, examine, spaceFound } from './doctor.ts'
+import { checkEngine, examine, loneCheck, spaceFound } from './doctor.ts'
 import type { Found } from './doctor.ts'
 import { engineOptions } from './engine.ts'
 import { requireWallet, walletAddress } from './keys.ts'
@@ -23,6 +23,8 @@ export function checkUp(config: Config, signal: AbortSignal): Promise<DoctorRepo
       ['engine', (s) => probe(config, s)],
       ['market', () => checkMarket(config)],
       ['chain', (s) => checkChain(config, s)],
+      // Only who has a price is a host.
+      ...(config.host.tariffs.length > 0 ? loneCheck(config) : []),
       ['disk', async () => spaceFound(await freeBytes(config.home), config.limits.freeBytes, `for ${config.home}`)],
     ],
     signal,

@@ -1,7 +1,9 @@
 /** What is wrong with this node, each finding with its cure: engine, chain, clock, content, peers, balance, disk, money. */
 import { Chain } from '../chain/chain.ts'
+import type { Config } from '../config.ts'
 import type { Engine } from '../engine/engine.ts'
 import { asMecaError } from '../core/errors.ts'
+import { loneEndpoint } from '../core/lone-endpoint.ts'
 import { MAX_SKEW_MS } from '../core/offer.ts'
 import { formatDecimal } from '../core/units.ts'
 import type { DoctorReport } from '../role/api.ts'
@@ -30,7 +32,7 @@ export async function doctor(
   const checks: Check[] = [
     ['engine', async (s) => checkEngine(await engine(), s)],
     ['chain', (s) => checkChain(base, s)],
-    ...witnessCheck(base),
+    ...witnessCheck(base, host !== undefined),
     ['clock', (s) => checkClock(base, s)],
     ['content', (s) => checkContent(base, s)],
     ['peers', async () => checkPeers(base)],
@@ -75,13 +77,20 @@ async function checkChain({ chain }: Base, signal: AbortSignal): Promise<Found> 
   return { level: 'ok', detail: `chain ${chain.deployment.chainId} at block ${number}, contracts in place` }
 }
 
-/** The second endpoint, where there is one: without it a host counts on no deposit. */
-function witnessCheck({ chain, config }: Base): Check[] {
+/** The second endpoint, where there is one: a host counts on no deposit that it does not show. Else what that can cost. */
+function witnessCheck({ chain, config }: Base, isHost: boolean): Check[] {
   const { witness: url, pollMs, requestTimeoutMs } = config.chain
-  if (url === undefined) return []
+  const lone = isHost ? loneCheck(config) : []
+  if (url === undefined || lone.length > 0) return lone
   return [
     ['chain witness', (s) => compareWith(chain, new Chain(url, chain.deployment, { pollMs, requestTimeoutMs }), s)],
   ]
+}
+
+/** What a host can lose that hears of its chain from one stranger alone: a warning, since the owner may know better. */
+export function loneCheck({ chain, host }: Config): Check[] {
+  const lone = loneEndpoint(chain, host.exposureTotal)
+  return lone === undefined ? [] : [['chain witness', async () => ({ level: 'warning', ...lone })]]
 }
 
 async function compareWith(chain: Chain, witness: Chain, signal: AbortSignal): Promise<Found> {

@@ -4,6 +4,7 @@ import { Chain } from '../chain/chain.ts'
 import { factReader } from '../engine/facts.ts'
 import { WarmPool } from '../engine/pool.ts'
 import { MecaError } from '../core/errors.ts'
+import { loneEndpoint } from '../core/lone-endpoint.ts'
 import type { Resources } from '../core/resources.ts'
 import { releaseDigest } from '../core/typed.ts'
 import type { Hex } from '../core/units.ts'
@@ -93,6 +94,8 @@ export async function openHost(
   if (lost > 0) log.warn({ lost }, 'jobs were under way when this host was stopped; they are not charged')
   await openDoors(base, host, policy, book, closer)
   await register(base)
+  const lone = loneEndpoint(config.chain, config.host.exposureTotal)
+  if (lone !== undefined) log.warn(lone, 'one endpoint alone is believed')
   await advertiser.start()
   closer.add(() => advertiser.stop())
   settler.start()

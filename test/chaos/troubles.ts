@@ -11,6 +11,7 @@ import type { WalletOptions } from '../../src/chain/wallet.ts'
 import { makeSigner } from '../../src/core/signature.ts'
 import type { Signer } from '../../src/core/signature.ts'
 import { sum } from '../../src/core/ledger.ts'
+import { toHex } from '../../src/core/typed.ts'
 import { NATIVE } from '../../src/core/units.ts'
 import type { Hex } from '../../src/core/units.ts'
 import { doctor } from '../../src/wiring/doctor.ts'
@@ -84,12 +85,11 @@ async function owedHost(t: Ending, flags: Record<string, unknown> = {}) {
   return { stage, first, terms, channelId, billed, startClose, claimed, again: () => openHostSide(stage, flags) }
 }
 
-async function openHostSide(stage: Stage, flags: Record<string, unknown>) {
+async function openHostSide(stage: Stage, flags: Record<string, unknown>, { engine } = new FakeEngine()) {
   const quiet = { 'host.claimThreshold': '1000ETH', 'chain.pollMs': 50 }
   const { base, closer } = await stage.open('host', HOST, { ...quiet, ...flags })
-  const engine = new FakeEngine().engine
   const side: HostSide = await openHost(base, engine, closer, (error) => assert.fail(String(error)))
-  const report = () => doctor(base, () => Promise.resolve(engine), side, stage.market.signal)
+  const report = (of = base) => doctor(of, () => Promise.resolve(engine), side, stage.market.signal)
   return { base, closer, side, report, status: () => hostApi(base, side).status() }
 }
 
@@ -275,6 +275,44 @@ export const TROUBLES: readonly Trouble[] = [
       await eventually('it is over', () => base.alarms.list().length === 0)
       const { findings } = await report()
       assert.equal(findings.find(({ what }) => what === 'chain witness')?.level, 'ok')
+    },
+  },
+  {
+    name: 'one endpoint alone that invents deposits: work for nothing ends at the cap, and the doctor says so before',
+    run: async (t) => {
+      const stage = await openStage()
+      t.after(() => stage.close())
+      const liar = await startProxy(stage.market.url)
+      t.after(() => liar.close())
+      // A job costs a quarter of it and a little more.
+      const cap = 4_000_000_000_000_000n
+      const fake = new FakeEngine()
+      const flags = { 'chain.rpc': liar.url, 'host.exposureTotal': `${cap}` }
+      const { base, side, report } = await openHostSide(stage, flags, fake)
+      const far = { ...base, config: { ...base.config, chain: { ...base.config.chain, rpc: 'https://rpc.example' } } }
+      const { findings } = await report(far)
+      assert.equal(findings.find(({ what }) => what === 'chain witness')?.level, 'warning')
+      liar.behave = BEHAVIOURS.find(({ name }) => name === 'deposit forged')?.make()
+      const target = { domain: base.chain.domain, peer: base.peer, side, hostAddress: base.signer.address }
+      const signer = stage.market.signer(CLIENT)
+      const client = await RawClient.connect(target, signer)
+      t.after(() => client.close())
+      const who = { client: signer.address, signer: signer.address, host: base.signer.address, token: NATIVE }
+      const terms = { ...who, closeDelaySeconds: CLOSE_SECONDS, salt: toHex(randomBytes(32)) }
+      await client.greet(terms)
+      const task = await stage.publish('echo', [base])
+      const { channelId } = side.book.channels.values().next().value ?? assert.fail()
+      for (let i = 0; side.settler.pendingOn(channelId) <= cap; i++) {
+        client.submit(terms, task, [client.job(`job-${i}`, task, 'x')], ['x'])
+        await client.result(`job-${i}`)
+      }
+      const served = fake.requests
+      assert.ok(served > 1)
+      for (let i = 0; i < 3; i++) {
+        client.submit(terms, task, [client.job(`more-${i}`, task, 'x')], ['x'])
+        await client.refusal('busy', `more-${i}`)
+      }
+      assert.equal(fake.requests, served, 'nothing more is done before it is paid')
     },
   },
   {

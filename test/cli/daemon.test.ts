@@ -47,6 +47,18 @@ test('a daemon says where it is, commands find it, and nothing is left of it', a
   for (const name of ['daemon.json', 'token']) await assert.rejects(stat(join(bench.home, name)), name)
 })
 
+test('a host that asks one stranger about its chain is told what that can cost; a client is not', async (t) => {
+  for (const [role, says] of [
+    ['host', /warning: rpc\.example, .*host\.exposureTotal.*\n {2}do: set chain\.witness/],
+    ['node', /^(?![^]*warning)/],
+  ] as const) {
+    const bench = makeBench(t, { role })
+    const { first, ended } = await startDaemon(bench, role, { env: { MECA_CHAIN_RPC: 'https://rpc.example/key' } })
+    first.abort()
+    assert.match((await ended).stderr, says)
+  }
+})
+
 const hostCommands: [string[], RegExp][] = [
   [['status'], /^host +0x1+, open/],
   [['why'], /^requests +4, 3 accepted[^]*2 CPUs asked, 1 there/],
