@@ -8,7 +8,7 @@ import { money, sum } from './amounts.ts'
 import { tokensOf } from './context.ts'
 import type { Context } from './context.ts'
 import { refusalsText } from './quote.ts'
-import { date, duration, facts, table } from './render.ts'
+import { ago, date, duration, facts, table } from './render.ts'
 import { exitOf, showResult } from './run.ts'
 import { examples, wholeOf } from './usage.ts'
 import type { Act } from './usage.ts'
@@ -82,7 +82,7 @@ function addResult(job: Command, act: Act): void {
 function listJobs(context: Context, limit: number): Promise<void> {
   return context.withApi(async (api) => {
     const [jobs, tokens] = [await api.client.jobs({ limit }), await tokensOf(api)]
-    const rows = jobs.map((j) => [j.job, j.name, j.state, costOf(j, tokens), date(j.createdAt) ?? '', j.host ?? '-'])
+    const rows = jobs.map((j) => [j.job, j.name, stateOf(j), costOf(j, tokens), date(j.createdAt) ?? '', j.host ?? '-'])
     context.output.result({
       json: jobs,
       id: jobs.map(({ job }) => job).join('\n'),
@@ -90,6 +90,12 @@ function listJobs(context: Context, limit: number): Promise<void> {
     })
     if (jobs.length === 0) context.output.say('no jobs yet; run one with: meca run TASK --data …')
   })
+}
+
+/** A phase is what it is in now, or where nobody follows it any more, what its host said last. */
+export function stateOf({ state, underWay }: Pick<JobSummary, 'state' | 'underWay'>, now = Date.now()): string {
+  if (underWay === undefined || underWay.isFollowed) return state
+  return `${state}, heard ${ago(Math.max(0, now - underWay.since))}`
 }
 
 function costOf({ price }: JobSummary, tokens: TokenInfo[]): string {
@@ -105,7 +111,7 @@ function showJob({ output }: Context, details: JobDetails, tokens: TokenInfo[]):
     text: facts([
       ['job', details.job],
       ['task', `${details.name} ${details.task}`],
-      ['state', details.state],
+      ['state', stateOf(details)],
       ['host', details.host ?? 'none'],
       ['cost', `${costOf(details, tokens)} (quoted ${money(price.quoted, price.token, tokens)})`],
       ['at (UTC)', [date(details.createdAt), date(details.endedAt)].filter((text) => text !== undefined).join(' to ')],

@@ -100,7 +100,10 @@ export type JobSummary = {
   task: string
   name: string
   host: Hex | null
-  state: Phase | JobStatus | 'refused' | 'unknown'
+  /** Its phase while it is under way. */
+  state: Phase | JobStatus | 'refused'
+  /** Of a job under way: since when it is in this phase, and whether its host is listened to now or was heard last then. */
+  underWay?: { since: number; isFollowed: boolean }
   price: { quoted: string; host: string; developer: string; token: Hex }
   createdAt: number
   endedAt?: number

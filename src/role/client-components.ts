@@ -12,6 +12,7 @@ import type { Store } from '../store/store.ts'
 import type { Table } from '../store/tables.ts'
 import type { Book } from './book.ts'
 import type { HostExperience } from './client-memory.ts'
+import type { PhaseRow } from './client-phases.ts'
 import type { Caps, Currencies } from './currencies.ts'
 import type { ChainChannel } from './host-components.ts'
 
@@ -24,6 +25,8 @@ export type ClientTables = {
   clientOutputs: Table<string>
   /** How hosts did so far. */
   experience: Table<HostExperience[]>
+  /** How far jobs under way were when their hosts were heard last. */
+  phases: Table<PhaseRow>
 }
 
 /** The two streams to a host. */

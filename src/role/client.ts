@@ -5,7 +5,6 @@
 import { peekResult } from '../bundle/local.ts'
 import { BUNDLE_TYPE } from '../core/bundle.ts'
 import { MecaError, toProblem } from '../core/errors.ts'
-import type { LogLine } from '../core/plan.ts'
 import type { Candidate, Refusal } from '../core/rank.ts'
 import type { ChannelRecord, ClientJob } from '../core/records.ts'
 import type { Resources } from '../core/resources.ts'
@@ -20,27 +19,28 @@ import type { ClientComponents } from './client-components.ts'
 import { neededBy } from './client-inputs.ts'
 import { isChannelRefused } from './client-line.ts'
 import { ClientLines } from './client-lines.ts'
-import type { Delivered, Event } from './client-pending.ts'
+import type { Delivered } from './client-pending.ts'
+import type { KnownPhase } from './client-phases.ts'
 import { lostJob, newJob, newJobId, openInput, requestFor, requireJobId, toResult } from './client-records.ts'
 import type { OpenInput } from './client-records.ts'
 import type { ClientSession } from './client-session.ts'
-import { joined, requireSame, waitFor } from './client-wait.ts'
+import { joined, requireSame } from './client-wait.ts'
 import type { Running } from './client-wait.ts'
+import { ClientWatch } from './client-watch.ts'
+import type { WatchParts } from './client-watch.ts'
 import type { Payer, Room } from './payer.ts'
 import { RecentResults } from './recent.ts'
 import type { KnownTask, Tasks } from './tasks.ts'
 import { UnderWay } from './under-way.ts'
 import { one } from './sums.ts'
 
-export type ClientParts = ChoiceParts & {
-  tasks: Tasks
-  payer: Payer
-  /** Where others can fetch a task's package. */
-  providers(cid: string): string[]
-  /** What fetching, starting and waiting for room may take beside the run itself. */
-  overheadMs: number
-  onLog(id: string, line: LogLine): void
-}
+export type ClientParts = ChoiceParts &
+  WatchParts & {
+    tasks: Tasks
+    payer: Payer
+    /** Where others can fetch a task's package. */
+    providers(cid: string): string[]
+  }
 
 /** Hosts tried one after the other when they refuse before anything ran. */
 const MAX_TRIES = 3
@@ -71,6 +71,7 @@ export class Client {
   readonly #running = new Map<string, Running>()
   readonly #underWay = new UnderWay()
   readonly #budget: Budget
+  readonly #watch: ClientWatch
 
   constructor(c: ClientComponents, parts: ClientParts) {
     this.#c = c
@@ -78,11 +79,13 @@ export class Client {
     this.#lines = new ClientLines(c, parts.market)
     this.#choice = new Choice(parts, c)
     this.#budget = new Budget(c.spending, c.currencies)
+    this.#watch = new ClientWatch(c, parts)
   }
 
   /** At start: prices of jobs whose end is not known are still promised. */
   async recover(): Promise<void> {
     await this.#choice.memory.recover()
+    await this.#watch.phases.recover()
     for await (const [, job] of this.#c.tables.clientJobs.entries()) {
       this.#budget.count(job, this.#c.wallNow())
       if (job.state === 'sent') this.#c.book.holdReservation(job.channelId, job.taskId, job.price)
@@ -181,6 +184,12 @@ export class Client {
   async close(): Promise<void> {
     await this.#lines.close()
     await this.#choice.memory.close()
+    await this.#watch.phases.close()
+  }
+
+  /** How far a job is whose end is not known. */
+  phase({ id, createdAt }: ClientJob): KnownPhase {
+    return this.#watch.phases.of(id) ?? { phase: 'queued', at: createdAt, isFollowed: false }
   }
 
   /** A record of a job, also of one whose result is still on its way to disk. */
@@ -219,8 +228,8 @@ export class Client {
     if (job.state === 'done') return this.#shown(job, true)
     const session = await this.#lines.awaited(this.#channel(job.channelId), signal)
     try {
-      const delivered = await this.#wait(
-        session.attach(job, source.input, this.#teller(id, onProgress)),
+      const delivered = await this.#watch.wait(
+        session.attach(job, source.input, this.#watch.teller(id, onProgress)),
         session,
         job,
         signal,
@@ -246,8 +255,8 @@ export class Client {
       const job = lostJob(id, task, source, channel)
       const session = this.session(channel)
       try {
-        const asked = session.attach(job, source.input, this.#teller(id, onProgress), true)
-        return await this.#finished(await this.#wait(asked, session, job, signal))
+        const asked = session.attach(job, source.input, this.#watch.teller(id, onProgress), true)
+        return await this.#finished(await this.#watch.wait(asked, session, job, signal))
       } catch (error) {
         if (!(error instanceof MecaError) || signal.aborted) throw error
         if (error.code === 'not_verified')
@@ -336,26 +345,10 @@ export class Client {
       const job = newJob(id, task, source, room.channel, candidate, refusals, this.#c.wallNow())
       const request = requestFor(job, candidate, this.#parts.providers(task.cid), resources, options.runtime)
       const session = this.session(room.channel)
-      const sent = session.submit(job, request, source.input, this.#teller(id, onProgress), () => room.release())
-      return await this.#finished(await this.#wait(sent, session, job, signal))
+      const sent = session.submit(job, request, source.input, this.#watch.teller(id, onProgress), () => room.release())
+      return await this.#finished(await this.#watch.wait(sent, session, job, signal))
     } finally {
       room.release()
-    }
-  }
-
-  #wait(work: Promise<Delivered>, session: ClientSession, job: ClientJob, signal: AbortSignal): Promise<Delivered> {
-    return waitFor(work, session, job, this.#parts.overheadMs, signal)
-  }
-
-  #teller(id: string, onProgress: OnProgress): (event: Event) => void {
-    return (event) => {
-      if ('step' in event) return onProgress({ kind: 'bytes', ...event })
-      const { phase, at, progress, logs } = event
-      if (logs === undefined) onProgress({ kind: 'phase', phase, at, ...progress })
-      for (const line of logs ?? []) {
-        this.#parts.onLog(id, line)
-        onProgress({ kind: 'log', line })
-      }
     }
   }
 

@@ -11,6 +11,7 @@ import type { ClientApi, HostSummary, JobDetails, JobSummary, QuotedHost, RunRes
 import { Book } from '../role/book.ts'
 import type { ClientComponents, HostAddress } from '../role/client-components.ts'
 import type { Caps } from '../role/currencies.ts'
+import type { KnownPhase } from '../role/client-phases.ts'
 import { toResult } from '../role/client-records.ts'
 import { Client } from '../role/client.ts'
 import { Payer } from '../role/payer.ts'
@@ -122,24 +123,26 @@ function clientApi(base: Base, client: Client, payer: Payer, logs: LogKeeper): C
       return all
         .sort((a, b) => b.createdAt - a.createdAt)
         .slice(0, limit)
-        .map((job) => jobSummary(job))
+        .map((job) => jobSummary(job, client.phase(job)))
     },
     job: async (id) => {
       const job = await client.record(id)
-      return jobDetails(job, await logs.read(id), job.state === 'done' ? await client.result(job) : undefined)
+      const result = job.state === 'done' ? await client.result(job) : undefined
+      return jobDetails(jobSummary(job, client.phase(job)), job, await logs.read(id), result)
     },
     hosts: () => hostList(base),
   }
 }
 
-function jobSummary(job: ClientJob): JobSummary {
+function jobSummary(job: ClientJob, { phase, at, isFollowed }: KnownPhase): JobSummary {
   const receipt = job.signed?.receipt
   return {
     job: job.id,
     task: job.cid,
     name: job.name,
     host: job.host,
-    state: job.state === 'done' ? toResult(job, true).status : job.state === 'refused' ? 'refused' : 'unknown',
+    state: job.state === 'done' ? toResult(job, true).status : job.state === 'sent' ? phase : job.state,
+    ...(job.state === 'sent' ? { underWay: { since: at, isFollowed } } : {}),
     price: {
       quoted: total(job.price).toString(),
       host: (receipt?.hostAmount ?? 0n).toString(),
@@ -151,10 +154,15 @@ function jobSummary(job: ClientJob): JobSummary {
   }
 }
 
-function jobDetails(job: ClientJob, logs: JobDetails['logs'], result: RunResult | undefined): JobDetails {
+function jobDetails(
+  summary: JobSummary,
+  job: ClientJob,
+  logs: JobDetails['logs'],
+  result: RunResult | undefined,
+): JobDetails {
   const problem = job.problem
   return {
-    ...jobSummary(job),
+    ...summary,
     ...(result === undefined ? {} : { result }),
     ...(problem === undefined ? {} : { problem: problemOf(problem) }),
     why: { ...chosenHost(job), refusals: job.refusals },

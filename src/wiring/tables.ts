@@ -1,6 +1,7 @@
 /** Every table of a home folder in one place: what is money (ledger) and what may be lost (plain). */
 import { z } from 'zod'
 import type { Intent } from '../chain/wallet.ts'
+import { PHASES } from '../core/job.ts'
 import { zChannelRecord, zClientJob, zHostJob, zRowRecord } from '../core/records.ts'
 import { zExperience } from '../core/experience.ts'
 import { zAddress, zAmount, zCid, zCount, zHash } from '../core/units.ts'
@@ -24,6 +25,8 @@ const zPayout = z.strictObject({ tx: zHash, token: zAddress, to: zAddress, amoun
 
 const zHostExperience = zExperience.extend({ host: zAddress }).strict()
 
+const zPhaseRow = z.strictObject({ phase: z.enum(PHASES), at: zCount })
+
 const MONEY = { ledger: true }
 const PLAIN = { ledger: false }
 
@@ -40,6 +43,7 @@ export function openTables(store: Store) {
     keptOutputs: store.table('kept-outputs', jsonCodec(zCid), PLAIN),
     clientOutputs: store.table('client-outputs', jsonCodec(z.string()), PLAIN),
     experience: store.table('experience', jsonCodec(z.array(zHostExperience)), PLAIN),
+    phases: store.table('phases', jsonCodec(zPhaseRow), PLAIN),
     acks: store.table('acks', jsonCodec(zCount), PLAIN),
     images: store.table('images', jsonCodec(zCid), PLAIN),
     logs: store.table(

@@ -5,9 +5,12 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { money, readAmount } from '../../src/cli/amounts.ts'
 import { makeBars } from '../../src/cli/bars.ts'
+import { stateOf } from '../../src/cli/job.ts'
 import { lineOf, makeMeter } from '../../src/cli/progress.ts'
 import { NATIVE } from '../../src/core/units.ts'
 import { duration, facts, size, table } from '../../src/cli/render.ts'
+import { jobSummary } from '../../src/http/client-schemas.ts'
+import type { JobSummary } from '../../src/role/api-client.ts'
 import type { Progress } from '../../src/role/api-common.ts'
 import { CHANNEL } from '../support/fake-api.ts'
 import { makeBench } from './support.ts'
@@ -54,6 +57,23 @@ test('columns stand under their heads, and a cell cannot break out of its line',
     'A          LONG\none        x\ntwo three  y',
   )
   assert.equal(table(['A'], [['evil\x1b[2J\nline']]), 'A\nevil\\u{1b}[2J line')
+})
+
+test('a job under way shows its phase, or the one that was heard last and when', () => {
+  const [since, now] = [1_700_000_000_000, 1_700_000_090_000]
+  assert.equal(stateOf({ state: 'answered' }, now), 'answered')
+  assert.equal(stateOf({ state: 'running', underWay: { since, isFollowed: true } }, now), 'running')
+  assert.equal(
+    stateOf({ state: 'fetching', underWay: { since, isFollowed: false } }, now),
+    'fetching, heard 1 min 30 s ago',
+  )
+})
+
+test('a job that nobody ever followed crosses HTTP as what it is', () => {
+  const price = { quoted: '1', host: '0', developer: '0', token: NATIVE }
+  const known = { job: 'j-1', task: `b${'a'.repeat(58)}`, name: 'words', host: null, price, createdAt: 1 }
+  const job: JobSummary = { ...known, state: 'queued', underWay: { since: 1, isFollowed: false } }
+  assert.deepEqual(jobSummary.parse(job), job)
 })
 
 test('facts leave out what is not known', () => {
