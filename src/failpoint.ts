@@ -14,6 +14,7 @@ export const FAILPOINTS = {
   'file.before-rename': 'a file is written beside its place: keystore, identity, version',
   'file.placed': 'a file has its name, its folder is not synced',
   'blob.before-name': 'the bytes of a large input or output are on disk under no name',
+  'blob.taken': 'a piece of a large input or output is written, more is to come',
   'blob.named': 'they have their name, the folder is not synced',
   'wallet.key-made': 'a new key is in memory only',
   'node.closing': 'the owner asked the node to end',

@@ -18,6 +18,17 @@ export type Reach = { locate(): HostAddress; greeted(): Promise<unknown> }
 /** Whoever waits for the transfer, and is told of it. */
 export type Waiting = { isWanted(): boolean; onEvent(event: Event): void }
 
+type Intake = Awaited<ReturnType<ClientComponents['blobs']['resume']>>
+type Order = { id: string; outputBytes: number; hash: Hex; onEvent: Waiting['onEvent'] }
+
+/** Faults of the bytes or of this disk. */
+const HOPELESS: ReadonlySet<string> = new Set(['disk_full', 'too_large', 'not_verified'])
+
+/** What a job's output is known by while it comes, also after a restart. */
+export function outputName({ channelId, id }: Pick<ClientJob, 'channelId' | 'id'>): string {
+  return `output ${channelId} ${id}`
+}
+
 export class ClientBytes {
   readonly #c: ClientComponents
   readonly #channelId: Hex
@@ -35,8 +46,11 @@ export class ClientBytes {
     const source = 'bytes' in input ? inMemory(input.bytes) : input
     const { lengthBytes } = source
     let safe = 0
+    let isAnew = false
     const read = (offset: number) => {
-      if (offset < safe)
+      // Once: what a host kept over a restart of its own may turn out to be spoilt.
+      if (offset === 0 && safe > 0 && !isAnew) isAnew = true
+      else if (offset < safe)
         throw new MecaError('protocol', `The host had ${safe} bytes of the input, and now says ${offset}`)
       safe = offset
       return watched(source.read(offset), { step: 'send', doneBytes: offset, totalBytes: lengthBytes }, onEvent)
@@ -63,24 +77,32 @@ export class ClientBytes {
         cure: 'raise limits.outputBytes',
       })
     }
-    const intake = blobs.begin(outputBytes)
+    const order = { id: job.id, outputBytes, hash: signed.receipt.outputHash, onEvent }
+    const intake = await blobs.resume(outputName(job), outputBytes, this.#c.signal)
+    const isOlder = intake.keptBytes > 0
     try {
-      await this.#fill(intake, job.id, outputBytes, onEvent)
-      requireLength(job.id, outputBytes, intake.bytes)
-      await intake.finish(signed.receipt.outputHash)
+      await this.#receive(intake, order)
     } catch (error) {
-      await intake.drop()
-      throw error
+      if (!isOlder || !(error instanceof MecaError) || error.code !== 'not_verified') throw error
+      // What lay here from before may have been spoilt by a power cut: that is no lie of the host.
+      await this.#receive(await blobs.resume(outputName(job), outputBytes, this.#c.signal), order)
     }
     return undefined
   }
 
-  #fill(
-    intake: ReturnType<ClientComponents['blobs']['begin']>,
-    id: string,
-    totalBytes: number,
-    onEvent: Waiting['onEvent'],
-  ): Promise<void> {
+  /** What came stays for the next try, of this process or a later one, unless it is of no use to it. */
+  async #receive(intake: Intake, { id, outputBytes, hash, onEvent }: Order): Promise<void> {
+    try {
+      await this.#fill(intake, id, outputBytes, onEvent)
+      requireLength(id, outputBytes, intake.bytes)
+      await intake.finish(hash)
+    } catch (error) {
+      await (error instanceof MecaError && HOPELESS.has(error.code) ? intake.drop() : intake.leave())
+      throw error
+    }
+  }
+
+  #fill(intake: Intake, id: string, totalBytes: number, onEvent: Waiting['onEvent']): Promise<void> {
     const { link, signal } = this.#c
     const step = async () => {
       await this.#reach.greeted()

@@ -147,6 +147,15 @@ export class ClientSession {
     }
   }
 
+  /** Has the result of a job of a former process come here, for whoever asks for it by its id. */
+  async takeUp(id: string): Promise<void> {
+    const stream = await this.#line.connected()
+    const pending = this.#unattended(id)
+    if (pending === undefined || this.#pending.has(id)) return
+    this.#pending.set(id, pending)
+    this.#ask(stream, pending)
+  }
+
   /** A job that nobody waits for, as after a restart. */
   #unattended(id: string): Pending | undefined {
     const job = this.#c.tables.clientJobs.getSync(id)

@@ -18,19 +18,22 @@ const BYTES_PER_MS = 128
 /** Faults of the bytes or of this disk: what came is of no use to another try. */
 const HOPELESS: ReadonlySet<string> = new Set(['disk_full', 'too_large', 'not_verified'])
 
+type InputBlobs = Pick<Blobs, 'resume' | 'read' | 'size'>
+
 export class InputGate {
   readonly #record: HostJob
   readonly #inline: Uint8Array | undefined
-  readonly #blobs: Pick<Blobs, 'begin' | 'read' | 'size'>
+  readonly #blobs: InputBlobs
   readonly #arrived = Promise.withResolvers<void>()
   readonly #over = new AbortController()
   #wasHere: Promise<boolean> | undefined
   #isHere = false
+  #opening: Promise<Intake> | undefined
   #intake: Intake | undefined
   #sender: AbortController | undefined
   #receiving: Promise<void> = Promise.resolve()
 
-  constructor(record: HostJob, inline: Uint8Array | undefined, blobs: Pick<Blobs, 'begin' | 'read' | 'size'>) {
+  constructor(record: HostJob, inline: Uint8Array | undefined, blobs: InputBlobs) {
     this.#record = record
     this.#inline = inline
     this.#blobs = blobs
@@ -42,7 +45,21 @@ export class InputGate {
    */
   async offset(): Promise<number> {
     await this.#endSender()
-    return (await this.#atHand()) ? this.#record.inputBytes : (this.#intake?.bytes ?? 0)
+    return (await this.#atHand()) ? this.#record.inputBytes : (await this.#open()).bytes
+  }
+
+  /** A client whose host was restarted sends the same input for another job: it goes on where the former one stopped. */
+  async #open(): Promise<Intake> {
+    if (this.#over.signal.aborted) throw this.#over.signal.reason
+    const { client, inputHash, inputBytes } = this.#record
+    this.#opening ??= this.#blobs.resume(`input ${client} ${inputHash}`, inputBytes, this.#over.signal)
+    try {
+      this.#intake = await this.#opening
+    } catch (error) {
+      this.#opening = undefined
+      throw error
+    }
+    return this.#intake
   }
 
   /** Takes the input's bytes from `offset` on as they come. Throws `not_verified` where all of them are not the promised ones. */
@@ -54,11 +71,13 @@ export class InputGate {
     await this.#receiving
   }
 
-  /** The job has ended: what came of an input that nobody waits for is removed. */
-  async end(): Promise<void> {
+  /** The job has ended: what came of an input that nobody waits for is removed; a host that stops keeps it for the next time. */
+  async end(isStopping: boolean): Promise<void> {
     this.#over.abort(new MecaError('cancelled', 'The job has ended'))
     await this.#receiving.catch(() => undefined) // told to the stream that it came over
-    await this.#forget()
+    await this.#opening?.catch(() => undefined) // told to the same
+    if (isStopping) await this.#intake?.leave()
+    else await this.#forget()
   }
 
   /** Throws `bad_input` where the bytes are not the promised ones, `timeout` where they do not come. */
@@ -93,8 +112,7 @@ export class InputGate {
 
   async #fill(body: AsyncIterable<Uint8Array>, offset: number, signal: AbortSignal): Promise<void> {
     if (await this.#atHand()) return
-    this.#intake ??= this.#blobs.begin(this.#record.inputBytes)
-    const intake = this.#intake
+    const intake = await this.#open()
     if (intake.bytes !== offset)
       throw new MecaError('protocol', `The input is here up to ${intake.bytes}, and was sent from ${offset} on`)
     try {
@@ -102,9 +120,9 @@ export class InputGate {
       await intake.finish(this.#record.inputHash)
     } catch (error) {
       if (error instanceof MecaError && HOPELESS.has(error.code)) await this.#forget()
-      throw error
+      throw intake.keptBytes > 0 && error instanceof MecaError && error.code === 'not_verified' ? spoilt(error) : error
     }
-    this.#intake = undefined
+    this.#intake = this.#opening = undefined
     failpoint('host.input-written')
     this.#isHere = true
     this.#arrived.resolve()
@@ -112,7 +130,7 @@ export class InputGate {
 
   async #forget(): Promise<void> {
     const intake = this.#intake
-    this.#intake = undefined
+    this.#intake = this.#opening = undefined
     await intake?.drop()
   }
 
@@ -130,7 +148,7 @@ export class InputGate {
     const { promise, reject } = Promise.withResolvers<never>()
     let bought = 0
     const late = () => {
-      const bytes = this.#intake?.bytes ?? 0
+      const bytes = (this.#intake?.bytes ?? 0) - (this.#intake?.keptBytes ?? 0)
       const moreMs = (bytes - bought) / BYTES_PER_MS
       bought = bytes
       if (moreMs >= 1) timer = setTimeout(late, moreMs)
@@ -148,4 +166,12 @@ export class InputGate {
       signal.removeEventListener('abort', stop)
     }
   }
+}
+
+/** A passing fault: the client sends it anew, from the start. */
+function spoilt(cause: MecaError): MecaError {
+  return new MecaError('not_found', 'What was kept of this input over a restart does not belong to it', {
+    cause,
+    cure: 'send it from the start',
+  })
 }

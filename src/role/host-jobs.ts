@@ -82,6 +82,7 @@ export class HostJobs {
   readonly #c: HostComponents
   readonly #outbox: Outbox<EndedJob>
   readonly #running = new Set<Promise<void>>()
+  #isClosing = false
   readonly #endedLately = new LRUCache<string, true>({ max: ENDED_LATELY })
 
   constructor(c: HostComponents) {
@@ -186,6 +187,7 @@ export class HostJobs {
 
   /** Cancels what runs and waits until every receipt is on disk. */
   async close(): Promise<void> {
+    this.#isClosing = true
     for (const live of this.live.values())
       live.abort.abort(new MecaError('engine_unavailable', 'The host is shutting down'))
     await Promise.allSettled(this.#running)
@@ -207,8 +209,8 @@ export class HostJobs {
     }
     const hooks = { clock: live.clock, onPhase: this.#teller(live), onLog: (line: LogLine) => this.#log(live, line) }
     const execution = await execute(this.#c.execute, work, hooks, live.abort.signal)
-    await live.receiving.end().catch((error: unknown) => {
-      this.#c.log.warn({ err: error }, 'half an input could not be removed; the next start does')
+    await live.receiving.end(this.#isClosing).catch((error: unknown) => {
+      this.#c.log.warn({ err: error }, 'half an input could not be removed; the janitor does')
     })
     if (execution.output.length > INLINE_BYTES) {
       const signal = AbortSignal.timeout(WRITE_OUTPUT_MS)

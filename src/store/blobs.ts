@@ -2,6 +2,9 @@
  * Big bytes (inputs, outputs) as files beside the database, named by the sha-256 of what they hold: the hash that
  * receipts carry. A blob is there whole or not at all, also after a power cut, and is safe to write again.
  *
+ * What came of a transfer that was cut off is kept under the transfer's own name, also over a restart, and is as good as
+ * new for whoever asks for it by that name: the hash at the end is over the whole.
+ *
  * One blob may serve several jobs, so nobody removes one on a job's behalf: `sweep` asks for each whether it is needed.
  * Writing one costs three syncs; what is small enough to travel inline belongs into a row of the store instead.
  */
@@ -16,6 +19,8 @@ import { hasCode, syncFolder, tempBeside } from './files.ts'
 import type { Home } from './home.ts'
 import { Intake } from './intake.ts'
 import type { BlobSource } from './intake.ts'
+
+const PART = /^part-[0-9a-f]{64}$/
 
 export type WriteOptions = {
   signal: AbortSignal
@@ -38,6 +43,8 @@ export class Blobs {
   readonly #home: Pick<Home, 'requireSpace'>
   readonly #quotaBytes: number
   #usedBytes = 0
+  /** Parts that somebody writes to. */
+  readonly #parts = new Set<string>()
 
   private constructor(folder: string, home: Pick<Home, 'requireSpace'>, quotaBytes: number) {
     this.#folder = folder
@@ -45,11 +52,15 @@ export class Blobs {
     this.#quotaBytes = quotaBytes
   }
 
-  /** Removes what a killed process left half written, and counts what is there. */
+  /** Removes what a killed process left half written under no name, and counts what is there. */
   static async open(home: Home, quotaBytes: number): Promise<Blobs> {
     const blobs = new Blobs(home.paths.blobs, home, quotaBytes)
-    await rm(blobs.#incoming, { recursive: true, force: true })
-    await mkdir(blobs.#incoming, { mode: 0o700 })
+    await mkdir(blobs.#incoming, { mode: 0o700, recursive: true })
+    for (const name of await readdir(blobs.#incoming)) {
+      const path = join(blobs.#incoming, name)
+      if (PART.test(name)) blobs.#usedBytes += (await stat(path)).size
+      else await rm(path, { recursive: true, force: true })
+    }
     for await (const { bytes } of blobs.all()) blobs.#usedBytes += bytes
     return blobs
   }
@@ -72,23 +83,49 @@ export class Blobs {
 
   /** For bytes whose transfer may break and go on; `maxBytes` is counted over all of it. */
   begin(maxBytes: number): Intake {
+    return this.#intake(tempBeside(join(this.#incoming, 'blob')), maxBytes, false)
+  }
+
+  /**
+   * The same for a transfer that `name` tells from all others: goes on with what an earlier one left, also one of a process
+   * that was killed. One intake at a time has it; a second one gets a place of its own.
+   */
+  async resume(name: string, maxBytes: number, signal: AbortSignal): Promise<Intake> {
+    const part = this.#part(name)
+    if (this.#parts.has(part)) return this.begin(maxBytes)
+    this.#parts.add(part)
+    const intake = this.#intake(part, maxBytes, true)
+    try {
+      const kept = await sizeOf(part)
+      if (kept !== undefined && kept <= maxBytes) await intake.takeUp(signal)
+      else if (kept !== undefined) await this.#removePart(part, kept)
+      return intake
+    } catch (error) {
+      await intake.leave()
+      throw error
+    }
+  }
+
+  /** How much of a transfer an earlier one left. */
+  async left(name: string): Promise<number> {
+    return (await sizeOf(this.#part(name))) ?? 0
+  }
+
+  #intake(temp: string, maxBytes: number, keeps: boolean): Intake {
     const room = {
+      keeps,
       requireSpace: () => this.#home.requireSpace(0),
       reserve: (bytes: number) => this.#reserve(bytes),
       release: (bytes: number) => void (this.#usedBytes -= bytes),
-      place: (temp: string, hash: Hex) => this.#place(temp, hash),
+      place: (from: string, hash: Hex) => this.#place(from, hash),
+      ended: (from: string) => void this.#parts.delete(from),
     }
-    return new Intake(room, tempBeside(join(this.#incoming, 'blob')), maxBytes)
+    return new Intake(room, temp, maxBytes)
   }
 
   /** Its size, or undefined where it is not here. */
   async size(hash: Hex): Promise<number | undefined> {
-    try {
-      return (await stat(this.#path(hash))).size
-    } catch (error) {
-      if (hasCode(error, 'ENOENT')) return undefined
-      throw error
-    }
+    return sizeOf(this.#path(hash))
   }
 
   /** Throws `not_found`. */
@@ -139,6 +176,28 @@ export class Blobs {
     return before - this.#usedBytes
   }
 
+  /** Removes parts that nobody took up since `before`; resolves to how many bytes that gave back. */
+  async sweepParts(before: number): Promise<number> {
+    const used = this.#usedBytes
+    for (const name of await readdir(this.#incoming)) {
+      const path = join(this.#incoming, name)
+      if (!PART.test(name) || this.#parts.has(path)) continue
+      const { size, mtimeMs } = await stat(path)
+      if (mtimeMs < before) await this.#removePart(path, size)
+    }
+    return used - this.#usedBytes
+  }
+
+  async #removePart(path: string, bytes: number): Promise<void> {
+    await rm(path, { force: true })
+    this.#usedBytes -= bytes
+  }
+
+  /** A name may be as long as it likes, and hold whatever a stranger wrote. */
+  #part(name: string): string {
+    return join(this.#incoming, `part-${createHash('sha256').update(name).digest('hex')}`)
+  }
+
   get #incoming(): string {
     return join(this.#folder, 'incoming')
   }
@@ -186,6 +245,15 @@ export class Blobs {
     await syncFolder(dirname(path))
     if (made !== undefined) await syncFolder(this.#folder)
     this.#usedBytes -= replaced
+  }
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).size
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined
+    throw error
   }
 }
 

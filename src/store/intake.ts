@@ -1,8 +1,9 @@
 /**
  * A blob on its way in: counted, capped and hashed as it comes. What came stays when a transfer breaks, so that the next
- * one goes on there; whoever begins an intake finishes or drops it. It holds no file open between two transfers.
+ * one goes on there; whoever begins an intake finishes, drops or leaves it. It holds no file open between two transfers.
  */
 import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
 import { open, rm } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { asMecaError, MecaError } from '../core/errors.ts'
@@ -14,13 +15,19 @@ export type BlobSource = AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 
 /** The folder that an intake ends in. */
 export type BlobRoom = {
+  /** Whether what is left in it can be found again. */
+  keeps: boolean
   requireSpace(): Promise<void>
   /** Throws `disk_full` over the quota. */
   reserve(bytes: number): void
   release(bytes: number): void
   /** Gives a synced file its name. */
   place(temp: string, hash: Hex): Promise<void>
+  /** Nobody writes to it any more. */
+  ended(temp: string): void
 }
+
+const READ_BYTES = 2 ** 20
 
 export class Intake {
   readonly #room: BlobRoom
@@ -28,6 +35,7 @@ export class Intake {
   readonly #maxBytes: number
   readonly #sum = createHash('sha256')
   #bytes = 0
+  #keptBytes = 0
 
   constructor(room: BlobRoom, temp: string, maxBytes: number) {
     this.#room = room
@@ -38,6 +46,23 @@ export class Intake {
   /** What is on disk of it; a transfer that goes on begins here. */
   get bytes(): number {
     return this.#bytes
+  }
+
+  /** What was there before, from a transfer that its process did not see to its end. */
+  get keptBytes(): number {
+    return this.#keptBytes
+  }
+
+  /** Goes on with what lies there, which is counted already. To be called first. */
+  async takeUp(signal: AbortSignal): Promise<void> {
+    for await (const chunk of createReadStream(this.#temp, {
+      highWaterMark: READ_BYTES,
+      signal,
+    }) as AsyncIterable<Buffer>) {
+      this.#sum.update(chunk)
+      this.#bytes += chunk.length
+    }
+    this.#keptBytes = this.#bytes
   }
 
   /** Resolves when all that `source` gave is synced. Where it breaks, what came before stays. One at a time. */
@@ -67,6 +92,7 @@ export class Intake {
     await this.#room.place(this.#temp, hash).catch((error: unknown) => {
       throw asWriteError(error)
     })
+    this.#room.ended(this.#temp)
     return { hash, bytes: this.#bytes }
   }
 
@@ -74,6 +100,13 @@ export class Intake {
     this.#room.release(this.#bytes)
     this.#bytes = 0
     await rm(this.#temp, { force: true })
+    this.#room.ended(this.#temp)
+  }
+
+  /** What came stays for whoever resumes it; under no name nobody could. */
+  async leave(): Promise<void> {
+    if (this.#room.keeps) this.#room.ended(this.#temp)
+    else await this.drop()
   }
 
   /** Counted when it is written: what a failed write left behind is written over by the next. */
@@ -91,6 +124,7 @@ export class Intake {
     }
     this.#sum.update(chunk)
     this.#bytes += chunk.length
+    failpoint('blob.taken')
   }
 }
 

@@ -18,6 +18,7 @@ import { Payer } from '../role/payer.ts'
 import type { Recovery } from '../role/recover.ts'
 import { balanceOf, chainChannel } from './base.ts'
 import type { Base, Closer } from './base.ts'
+import { takeUpCutOff } from './cut-off.ts'
 import { LogKeeper } from './logs.ts'
 import { meetHosts } from './meet.ts'
 import { quoteReport } from './quote-side.ts'
@@ -51,6 +52,7 @@ export async function openClient(base: Base, closer: Closer): Promise<ClientSide
   await client.recover()
   await payer.recover(base.signal)
   closer.add(() => client.close())
+  takeUpCutOff(base, book, client, closer)
   meetHosts(base, closer)
   const recovery = makeRecovery(base, book, client)
   recoverWhereEmpty(base, book, payer, recovery)

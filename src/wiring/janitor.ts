@@ -17,6 +17,8 @@ const KEPT_UNASKED_MS = 7 * 86_400_000
 const KEPT_RESULTS_MS = 30 * 86_400_000
 /** A transfer that is under way has no record yet that names its blob. */
 const YOUNG_MS = 3_600_000
+/** What came of a transfer that nobody went on with. */
+const KEPT_PARTS_MS = 24 * 3_600_000
 
 type Rooms = Pick<Base, 'tables' | 'store' | 'blobs' | 'signal'> & { ipfs: Pick<Base['ipfs'], 'unpin'> }
 
@@ -56,7 +58,9 @@ export async function tidy(base: Rooms, now: number): Promise<number> {
   const { outputs, acks } = base.tables
   await letGo(base, spent)
   if (spent.length > 0) await base.store.commit({ rows: spent.flatMap((key) => [outputs.del(key), acks.del(key)]) })
-  return base.blobs.sweep((hash, writtenAt) => needed.has(hash) || now - writtenAt < YOUNG_MS)
+  const parts = await base.blobs.sweepParts(now - KEPT_PARTS_MS)
+  const whole = await base.blobs.sweep((hash, writtenAt) => needed.has(hash) || now - writtenAt < YOUNG_MS)
+  return parts + whole
 }
 
 /** Outputs that stayed on IPFS lose their pin before their row, so that a crash between the two loses nothing. */

@@ -46,6 +46,7 @@ export const VISITS: Record<Failpoint, Visit> = {
   'file.before-rename': atStart,
   'file.placed': atStart,
   'blob.before-name': hostOnce,
+  'blob.taken': hostOnce,
   'blob.named': hostOnce,
   'wallet.key-made': { who: 'nobody', provoke: killWalletCreate },
   'node.closing': { who: 'host', provoke: ({ market }) => market.terminate(market.host) },

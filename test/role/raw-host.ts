@@ -35,7 +35,7 @@ export type Behaviour = {
   submit?(line: Line, submit: ClientMessage<'submit'>): void
   attach?(line: Line, attach: ClientMessage<'attach'>): void
   cancel?(line: Line, cancel: ClientMessage<'cancel'>): void
-  get?(id: string): Sending
+  get?(id: string, offset: number): Sending
 }
 
 export class RawHost {
@@ -58,7 +58,7 @@ export class RawHost {
     await serveData(host.peer, (request) => {
       const get = host.behave.get
       assert.ok(get)
-      return Promise.resolve(get(String(request['id'])))
+      return Promise.resolve(get(String(request['id']), Number(request['offset'])))
     })
     return host
   }

@@ -112,3 +112,80 @@ test('a sweep removes what nobody needs; a hash that is none never becomes a pat
   await blobs.remove(kept.hash)
   assert.equal(blobs.usedBytes, 0)
 })
+
+/** A source that breaks after its last piece, as a cut connection does. */
+async function* cutAfter(...pieces: Uint8Array[]): AsyncGenerator<Uint8Array> {
+  for (const piece of pieces) yield await Promise.resolve(piece)
+  throw new Error('wire cut')
+}
+
+const incoming = ({ paths }: { paths: { blobs: string } }) => readdir(join(paths.blobs, 'incoming'))
+
+test('what came of a transfer outlives its process, and is gone on with by its name', async (t) => {
+  const { home, blobs } = await openBlobs(t)
+  const bytes = randomBytes(3000)
+  const first = await blobs.resume('a transfer', 3000, signal)
+  await assert.rejects(first.append(cutAfter(bytes.subarray(0, 1000), bytes.subarray(1000, 1100)), signal))
+  // The process is killed here: nobody drops or leaves anything.
+  const next = await Blobs.open(home, 2 ** 30)
+  assert.equal(next.usedBytes, 1100)
+  assert.equal(await next.left('a transfer'), 1100)
+  assert.equal(await next.left('another'), 0)
+  const second = await next.resume('a transfer', 3000, signal)
+  assert.deepEqual([second.bytes, second.keptBytes], [1100, 1100])
+  await second.append([bytes.subarray(1100)], signal)
+  assert.deepEqual(await second.finish(sha256(bytes)), { hash: sha256(bytes), bytes: 3000 })
+  assert.equal(next.usedBytes, 3000)
+  assert.deepEqual(Buffer.concat(await collect(next.read(sha256(bytes), { signal, verify: true }))), bytes)
+  assert.deepEqual(await incoming(home), [])
+  assert.equal((await next.resume('a transfer', 3000, signal)).bytes, 0)
+})
+
+test('a part that is left is found again; one that does not fit, or does not hash, is begun anew', async (t) => {
+  const { home, blobs } = await openBlobs(t)
+  const bytes = randomBytes(1000)
+  const begun = async (maxBytes: number) => {
+    const intake = await blobs.resume('name', maxBytes, signal)
+    await assert.rejects(intake.append(cutAfter(bytes.subarray(intake.bytes, 600)), signal))
+    return intake
+  }
+  await (await begun(1000)).leave()
+  assert.equal((await incoming(home)).length, 1)
+  const again = await blobs.resume('name', 1000, signal)
+  assert.equal(again.keptBytes, 600)
+  await again.append([randomBytes(400)], signal)
+  await assert.rejects(again.finish(sha256(bytes)), { code: 'not_verified' })
+  await again.drop()
+  assert.equal(blobs.usedBytes, 0)
+  await (await begun(1000)).leave()
+  assert.equal((await blobs.resume('name', 599, signal)).bytes, 0)
+  assert.equal(blobs.usedBytes, 0)
+})
+
+test('two who ask for one name at once do not write into one file, and under no name nothing stays', async (t) => {
+  const { home, blobs } = await openBlobs(t)
+  const [one, two] = [await blobs.resume('name', 10, signal), await blobs.resume('name', 10, signal)]
+  await one.append([Buffer.from('one')], signal)
+  await two.append([Buffer.from('two!')], signal)
+  assert.equal((await one.finish()).bytes, 3)
+  await two.leave()
+  assert.deepEqual(await incoming(home), [])
+  const anonymous = blobs.begin(10)
+  await anonymous.append([Buffer.from('x')], signal)
+  await anonymous.leave()
+  assert.equal(blobs.usedBytes, 3)
+  assert.deepEqual(await incoming(home), [])
+})
+
+test('parts that nobody goes on with are swept by age, those under way are not', async (t) => {
+  const { home, blobs } = await openBlobs(t)
+  const left = await blobs.resume('left', 10, signal)
+  await left.append([Buffer.from('left')], signal)
+  await left.leave()
+  const busy = await blobs.resume('busy', 10, signal)
+  await busy.append([Buffer.from('busy')], signal)
+  assert.equal(await blobs.sweepParts(Date.now() - 60_000), 0)
+  assert.equal(await blobs.sweepParts(Date.now() + 60_000), 4)
+  assert.equal(blobs.usedBytes, 4)
+  assert.equal((await incoming(home)).length, 1)
+})
