@@ -3,24 +3,17 @@
  * chance; and every behaviour of a lying endpoint, once for each 120 of them. A line for each, a summary as JSON at the
  * end; exit code 1 where a promise broke. NAME is a part of a step's or a behaviour's name.
  */
-import { parseArgs } from 'node:util'
 import { makeCloser } from '../../src/wiring/base.ts'
 import { startMarket } from '../chain/market.ts'
 import { randomFrom } from '../support/random.ts'
+import { runOptions } from '../support/run-options.ts'
 import { BEHAVIOURS } from './behaviours.ts'
 import { publishTask, underLie } from './lie.ts'
 import { MAX_DEPTH, MAX_PLAYS, openPlay, playOnce, STEPS } from './play.ts'
 import type { Play, Reorg } from './play.ts'
 import { TROUBLES } from './troubles.ts'
 
-const { values } = parseArgs({
-  options: {
-    count: { type: 'string', default: String(STEPS.length * MAX_DEPTH) },
-    seed: { type: 'string', default: '1' },
-    only: { type: 'string', default: '' },
-  },
-})
-const [count, seed] = [Number(values.count), Number(values.seed)]
+const { count, seed, only = '' } = runOptions({ count: STEPS.length * MAX_DEPTH, seed: 1 }, ['only'])
 const random = randomFrom(seed)
 const findings: { name: string; error: unknown }[] = []
 const done = { reorganisations: 0, lies: 0, troubles: 0 }
@@ -28,7 +21,7 @@ const startedAt = performance.now()
 
 /** Every step at every depth, round and round; what lies over the step, and whether transactions survive, by chance. */
 function* reorgs(): Generator<Reorg> {
-  const steps = STEPS.filter((step) => step.includes(values.only))
+  const steps = STEPS.filter((step) => step.includes(only))
   for (let i = 0; steps.length > 0 && i < count; i++) {
     const step = steps[i % steps.length] ?? 'open'
     const depth = 1 + (Math.floor(i / steps.length) % MAX_DEPTH)
@@ -68,7 +61,7 @@ async function playAll(): Promise<void> {
 }
 
 async function lieAll(): Promise<void> {
-  const lies = BEHAVIOURS.filter(({ name }) => name.includes(values.only))
+  const lies = BEHAVIOURS.filter(({ name }) => name.includes(only))
   const rounds = Math.max(1, Math.floor(count / (STEPS.length * MAX_DEPTH)))
   for (let round = 0; round < rounds; round++) {
     const market = await startMarket()
@@ -83,7 +76,7 @@ async function lieAll(): Promise<void> {
 }
 
 async function troubleAll(): Promise<void> {
-  for (const { name, run } of TROUBLES.filter((trouble) => trouble.name.includes(values.only))) {
+  for (const { name, run } of TROUBLES.filter((trouble) => trouble.name.includes(only))) {
     const closer = makeCloser()
     await attempt(`trouble: ${name}`, 'troubles', () => run({ after: closer.add }))
     await closer.close()

@@ -5,9 +5,9 @@
 import assert from 'node:assert/strict'
 import { cp, rm, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { hasCode } from '../../src/store/files.ts'
 import { randomFrom } from '../support/random.ts'
+import { runOptions } from '../support/run-options.ts'
 import { Load } from './load.ts'
 import { CrashMarket } from './market.ts'
 import { mountTmpfs, unmountAtLast } from './mounts.ts'
@@ -100,9 +100,9 @@ async function restartOnFullDisk(market: CrashMarket): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { count: { type: 'string' } } })
+  const { count } = runOptions({ count: 6 })
   const say = (line: string) => process.stderr.write(`${line}\n`)
-  const { findings, ...counts } = await diskRun(Number(values.count ?? 6), say)
+  const { findings, ...counts } = await diskRun(count, say)
   console.log(JSON.stringify({ ...counts, findings: findings.length }))
   for (const finding of findings) console.log(finding)
   process.exitCode = findings.length === 0 ? 0 : 1

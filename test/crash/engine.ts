@@ -4,9 +4,9 @@
  * where the task answered; once the engine is back the next job works; and the judge has nothing to say.
  */
 import assert from 'node:assert/strict'
-import { parseArgs } from 'node:util'
 import type { RunResult } from '../../src/role/api-client.ts'
 import { randomFrom } from '../support/random.ts'
+import { runOptions } from '../support/run-options.ts'
 import { Load } from './load.ts'
 import { CrashMarket } from './market.ts'
 import { OwnEngine } from './own-engine.ts'
@@ -112,10 +112,8 @@ export async function leftIn({ docker }: OwnEngine): Promise<string[]> {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { count: { type: 'string' } } })
-  const { findings, told, jobs } = await engineRun(Number(values.count ?? 5), (line) =>
-    process.stderr.write(`${line}\n`),
-  )
+  const { count } = runOptions({ count: 5 })
+  const { findings, told, jobs } = await engineRun(count, (line) => process.stderr.write(`${line}\n`))
   console.log(
     JSON.stringify({
       kills: told.length,

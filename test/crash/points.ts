@@ -3,10 +3,10 @@
  * the judge. `-- --rounds N --seed S --only NAME`. A place that is never reached fails, for then nothing was tried there.
  */
 import { once } from 'node:events'
-import { parseArgs } from 'node:util'
 import { FAILPOINTS } from '../../src/failpoint.ts'
 import type { Failpoint } from '../../src/failpoint.ts'
 import { randomFrom } from '../support/random.ts'
+import { anySeed, refuse, runOptions } from '../support/run-options.ts'
 import { Load } from './load.ts'
 import { CrashMarket } from './market.ts'
 import { settleAndJudge } from './settle.ts'
@@ -95,13 +95,11 @@ async function killed(market: CrashMarket, who: 'host' | 'client'): Promise<bool
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: { rounds: { type: 'string' }, seed: { type: 'string' }, only: { type: 'string' } },
-  })
-  const points = POINTS.filter((name) => values.only === undefined || name.includes(values.only))
-  const seed = Number(values.seed ?? Date.now() % 2 ** 31)
+  const { rounds, seed, only = '' } = runOptions({ rounds: 1, seed: anySeed() }, ['only'])
+  const points = POINTS.filter((name) => name.includes(only))
+  if (points.length === 0) refuse(`--only ${only} names no place; do: see src/failpoint.ts`)
   const say = (line: string) => process.stderr.write(`${line}\n`)
-  const { findings, ...counts } = await pointsRun({ points, rounds: Number(values.rounds ?? 1), seed, say })
+  const { findings, ...counts } = await pointsRun({ points, rounds, seed, say })
   console.log(JSON.stringify({ seed, points: points.length, ...counts, findings: findings.length }))
   for (const finding of findings) console.log(finding)
   process.exitCode = findings.length === 0 ? 0 : 1

@@ -5,9 +5,9 @@
  */
 import { cp, mkdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { eventually } from '../role/stage.ts'
 import { randomFrom } from '../support/random.ts'
+import { anySeed, runOptions } from '../support/run-options.ts'
 import { Load } from './load.ts'
 import { CrashMarket } from './market.ts'
 import type { Seat } from './market.ts'
@@ -80,10 +80,9 @@ async function cutPower(market: CrashMarket, { seat, image }: Disk): Promise<voi
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { count: { type: 'string' }, seed: { type: 'string' } } })
-  const seed = Number(values.seed ?? Date.now() % 2 ** 31)
+  const { count, seed } = runOptions({ count: 10, seed: anySeed() })
   const say = (line: string) => process.stderr.write(`${line}\n`)
-  const { findings, ...counts } = await powerRun(Number(values.count ?? 10), seed, say)
+  const { findings, ...counts } = await powerRun(count, seed, say)
   console.log(JSON.stringify({ seed, ...counts, findings: findings.length }))
   for (const finding of findings) console.log(finding)
   process.exitCode = findings.length === 0 ? 0 : 1

@@ -2,8 +2,8 @@
  * `npm run crash:rot [-- --count N --seed S]`: flips a bit or cuts a file of a host's and of a client's home after real
  * work, N times each: the next start raises the alarm or finds every record as it was, and never goes well with others.
  */
-import { parseArgs } from 'node:util'
 import { randomFrom } from '../support/random.ts'
+import { anySeed, runOptions } from '../support/run-options.ts'
 import { Load } from './load.ts'
 import { CrashMarket } from './market.ts'
 import { rotHome } from './rot.ts'
@@ -33,10 +33,9 @@ async function rotMarket(count: number, seed: number): Promise<{ host: Tally; cl
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { count: { type: 'string' }, seed: { type: 'string' } } })
-  const seed = Number(values.seed ?? Date.now() % 2 ** 31)
+  const { count, seed } = runOptions({ count: 200, seed: anySeed() })
   // What it finds it throws: a start that went well with other records.
-  console.log(JSON.stringify(await rotMarket(Number(values.count ?? 200), seed)))
+  console.log(JSON.stringify(await rotMarket(count, seed)))
 }
 
 if (process.argv[1] === import.meta.filename) await main()

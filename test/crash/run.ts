@@ -2,8 +2,8 @@
  * `npm run crash`: `kill -9` of host, client or both at random moments under parallel load, again and again, and at the end
  * the judge. `-- --count N --seed S --side host|client|both --hosts N`. Exits non-zero where a promise was broken.
  */
-import { parseArgs } from 'node:util'
 import { randomFrom } from '../support/random.ts'
+import { anySeed, refuse, runOptions } from '../support/run-options.ts'
 import { Load } from './load.ts'
 import { CrashMarket } from './market.ts'
 import { settleAndJudge } from './settle.ts'
@@ -57,19 +57,9 @@ function pause(ms: number): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      count: { type: 'string' },
-      seed: { type: 'string' },
-      side: { type: 'string' },
-      hosts: { type: 'string' },
-    },
-  })
-  const { side = 'both' } = values
-  if (side !== 'host' && side !== 'client' && side !== 'both')
-    throw new Error(`--side is host, client or both, not ${side}`)
-  const seed = Number(values.seed ?? Date.now() % 2 ** 31)
-  const options = { count: Number(values.count ?? 20), seed, side, hosts: Number(values.hosts ?? 1) } as const
+  const { side = 'both', seed, ...numbers } = runOptions({ count: 20, seed: anySeed(), hosts: 1 }, ['side'])
+  if (side !== 'host' && side !== 'client' && side !== 'both') refuse(`--side is host, client or both, not ${side}`)
+  const options = { ...numbers, seed, side } as const
   const { findings, ...counts } = await crashRun({ ...options, say: (line) => process.stderr.write(`${line}\n`) })
   console.log(JSON.stringify({ seed, side, ...counts, findings: findings.length }))
   for (const finding of findings) console.log(finding)
