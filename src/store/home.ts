@@ -27,7 +27,10 @@ export type Home = {
 }
 
 export type HomePaths = Readonly<
-  Record<'database' | 'head' | 'blobs' | 'scratch' | 'blocks' | 'sockets' | 'keys' | 'config' | 'token', string>
+  Record<
+    'database' | 'head' | 'tail' | 'blobs' | 'scratch' | 'blocks' | 'sockets' | 'keys' | 'config' | 'token',
+    string
+  >
 >
 
 export type Market = { chainId: number; channels: Hex }
@@ -47,7 +50,7 @@ const BALLAST_BYTES = 16 * 2 ** 20
 const TEMP_AGE_MS = 60_000
 
 const OURS =
-  /^(version|id|market\.json|lock\.[0-9]+|ballast|database|head|blobs|blocks|sockets|keys|config\.yml|token|\.tmp-.*)$/
+  /^(version|id|market\.json|lock\.[0-9]+|ballast|database|head|tail|blobs|blocks|sockets|keys|config\.yml|token|\.tmp-.*)$/
 
 /**
  * Throws `home_in_use` (somebody else owns it), `home_unreadable` (it cannot be used, and why), or `disk_full` where not
@@ -149,6 +152,7 @@ async function makeFolders(folder: string): Promise<HomePaths> {
   return {
     database: within('database'),
     head: within('head'),
+    tail: within('tail'),
     blobs: within('blobs'),
     scratch: within('scratch'),
     blocks: within('blocks'),

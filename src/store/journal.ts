@@ -4,8 +4,8 @@
  * only as far as this chain holds. A record carries the rows that it changed, so that the rows can be checked
  * against it, and made again from it.
  *
- * Found: a flipped byte in a record, a missing, doubled or foreign record, records missing at the end (by the head,
- * see head.ts). Not found: the whole home folder put back to an older copy of itself.
+ * Found: a flipped byte in a record, a missing, doubled or foreign record, records missing at the end (by the head and
+ * the tail, see head.ts and tail.ts). Not found: the whole home folder put back to an older copy of itself.
  */
 import { hash } from 'node:crypto'
 import { z } from 'zod'
@@ -53,6 +53,11 @@ const zRecord = z.strictObject({
   body: z.unknown().optional(),
   rows: z.array(z.tuple([z.string(), z.string(), z.string().nullable()])),
 })
+
+/** What a stored record says that it is, unchecked. */
+export function tipOf(key: string, value: string): Tip {
+  return { seq: Number(key), hash: value.slice(0, HASH_CHARS) }
+}
 
 /** The record that follows `tip`. Throws `store_damaged` and says which one is not what it should be. */
 export function decodeRecord(tip: Tip, key: string, value: string): { record: JournalRecord; tip: Tip } {

@@ -1,5 +1,5 @@
 /**
- * The one database of a home folder. Everything that is committed in one turn goes to disk in one synced batch, so that
+ * The one database of a home folder. Everything that is committed in one turn goes to disk in one synced write, so that
  * many callers share the price of one sync; whoever awaits `commit` knows that a power cut cannot take it back.
  *
  * After the first failed write nothing more is written: what is on disk is no longer known, and reading it anew at a
@@ -9,13 +9,12 @@ import { Level } from 'level'
 import { asMecaError, MecaError } from '../core/errors.ts'
 import { failpoint } from '../failpoint.ts'
 import { hasCode } from './files.ts'
-import { Head } from './head.ts'
 import type { Home } from './home.ts'
 import { damaged, encodeRecord } from './journal.ts'
 import type { Entry, RowText, Tip } from './journal.ts'
-import { countKeys, makeTable, Places } from './tables.ts'
-import type { Codec, Database, Operation, RowChange, Table } from './tables.ts'
-import { verify } from './verify.ts'
+import { Keep } from './keep.ts'
+import { makeTable, Places } from './tables.ts'
+import type { Codec, Database, Put, RowChange, Table } from './tables.ts'
 
 /** All of it happens or none. Rows of ledger tables are explained by the last entry. */
 export type Change = { journal?: readonly Entry[]; rows?: readonly RowChange[] }
@@ -28,36 +27,46 @@ const GROUP_CHANGES = 1024
 export class Store {
   readonly #database: Database
   readonly #places: Places
-  readonly #head: Head
+  readonly #keep: Keep
   #tip: Tip
   #queue: Waiting[] = []
   #writer: Promise<void> | undefined
   #failure: MecaError | undefined
 
-  private constructor(database: Database, places: Places, head: Head, tip: Tip) {
+  private constructor(database: Database, places: Places, keep: Keep, tip: Tip) {
     this.#database = database
     this.#places = places
-    this.#head = head
+    this.#keep = keep
     this.#tip = tip
   }
 
-  /** Reads the whole journal and holds every ledger row against it. Throws `store_damaged`: the alarm. */
+  /**
+   * Reads the whole journal and holds every ledger row against it. Throws `store_damaged`: the alarm. On a full disk the
+   * reserve is given up: claiming and cleaning up must stay possible.
+   */
   static async open(home: Home): Promise<Store> {
-    const database: Database = new Level(home.paths.database)
-    let head: Head | undefined
     try {
-      await openDatabase(database, home)
-      const places = await Places.open(database)
-      const isEmpty = (await countKeys(places.journal, { limit: 1 })) === 0
-      const opened = await Head.open(home.paths.head, isEmpty)
-      head = opened.head
-      const tip = await verify(places, opened.tip)
-      failpoint('store.verified')
-      return new Store(database, places, head, tip)
+      return await Store.#openOnce(home)
     } catch (error) {
-      await head?.close()
-      await database.close()
+      if (!isDiskFull(error)) throw asOpenError(home, error)
+    }
+    await home.dropBallast()
+    return Store.#openOnce(home).catch((error: unknown) => {
       throw asOpenError(home, error)
+    })
+  }
+
+  static async #openOnce(home: Home): Promise<Store> {
+    const database: Database = new Level(home.paths.database)
+    try {
+      await database.open()
+      const places = await Places.open(database)
+      const { keep, tip } = await Keep.open(home, database, places)
+      failpoint('store.verified')
+      return new Store(database, places, keep, tip)
+    } catch (error) {
+      await database.close()
+      throw error
     }
   }
 
@@ -95,7 +104,7 @@ export class Store {
   async close(): Promise<void> {
     await this.#writer
     this.#failure ??= new MecaError('store_failed', 'The store is closed')
-    await this.#head.close()
+    await this.#keep.close()
     await this.#database.close()
   }
 
@@ -116,39 +125,37 @@ export class Store {
   }
 
   async #write(group: readonly Waiting[]): Promise<void> {
-    const operations: Operation[] = []
-    const before = this.#tip
-    for (const waiting of group) this.#encodeOrRefuse(waiting, operations)
+    const puts: Put[] = []
+    for (const waiting of group) this.#encodeOrRefuse(waiting, puts)
+    if (puts.length === 0) return
     failpoint('store.before-sync')
-    await this.#database.batch(operations, { sync: true })
-    failpoint('store.synced')
-    if (this.#tip !== before) await this.#head.advance(this.#tip)
+    await this.#keep.write(puts, this.#tip)
     failpoint('store.acknowledged')
   }
 
   /** What cannot be written as JSON is its caller's fault alone; the rest of the group goes on. */
-  #encodeOrRefuse({ change, reject }: Waiting, operations: Operation[]): void {
+  #encodeOrRefuse({ change, reject }: Waiting, puts: Put[]): void {
     const before = this.#tip
-    const encoded: Operation[] = []
+    const encoded: Put[] = []
     try {
       this.#encode(change, encoded)
-      operations.push(...encoded)
+      puts.push(...encoded)
     } catch (error) {
       this.#tip = before
       reject(asMecaError(error))
     }
   }
 
-  #encode(change: Change, operations: Operation[]): void {
+  #encode(change: Change, puts: Put[]): void {
     const rows = lastOfEach(change.rows ?? [])
     const entries = change.journal ?? []
     entries.forEach((entry, i) => {
       const explained = i === entries.length - 1 ? rows.filter((row) => row.ledger).map(rowText) : []
       const record = encodeRecord(this.#tip, entry, explained)
-      operations.push({ type: 'put', sublevel: this.#places.journal, key: record.key, value: record.value })
+      puts.push(['journal', record.key, record.value])
       this.#tip = record.tip
     })
-    for (const row of rows) operations.push(this.#places.operation(row, this.#tip.seq))
+    for (const row of rows) puts.push(this.#places.put(row, this.#tip.seq))
   }
 
   #fail(group: readonly Waiting[], cause: unknown): void {
@@ -173,17 +180,6 @@ function lastOfEach(rows: readonly RowChange[]): readonly RowChange[] {
 
 function rowText(row: RowChange): RowText {
   return [row.table, row.key, row.text]
-}
-
-/** On a full disk the reserve is given up: claiming and cleaning up must stay possible. */
-async function openDatabase(database: Database, home: Home): Promise<void> {
-  try {
-    await database.open()
-  } catch (error) {
-    if (!isDiskFull(error)) throw error
-    await home.dropBallast()
-    await database.open()
-  }
 }
 
 function asOpenError(home: Home, error: unknown): MecaError {

@@ -11,7 +11,10 @@ import { damaged } from './journal.ts'
 
 export type Database = Level<string, string>
 type Sublevel = ReturnType<typeof sublevelOf>
-export type Operation =
+type Place = 'journal' | 'ledger' | 'plain'
+/** One key's value in its part of the database; null removes it. */
+export type Put = readonly [place: Place, key: string, value: string | null]
+type Operation =
   { type: 'put'; sublevel: Sublevel; key: string; value: string } | { type: 'del'; sublevel: Sublevel; key: string }
 
 export type Codec<T> = { encode(value: T): string; decode(text: string): T }
@@ -44,7 +47,8 @@ export type Table<T> = {
 }
 
 export function makeTable<T>(places: Places, name: string, codec: Codec<T>, ledger: boolean): Table<T> {
-  const rows = ledger ? places.ledger : places.plain
+  const place = ledger ? 'ledger' : 'plain'
+  const rows = places[place]
   const decode = (key: string, stored: string): T => {
     try {
       return codec.decode(ledger ? splitRow(stored).text : stored)
@@ -57,14 +61,15 @@ export function makeTable<T>(places: Places, name: string, codec: Codec<T>, ledg
     put: (key, value) => ({ table: name, ledger, key, text: codec.encode(value) }),
     del: (key) => ({ table: name, ledger, key, text: null }),
     get: async (key) => {
-      const stored = await rows.get(rowKey(name, key))
+      const stored = await places.get(place, rowKey(name, key))
       return stored === undefined ? undefined : decode(key, stored)
     },
     getSync: (key) => {
-      const stored = rows.getSync(rowKey(name, key))
+      const stored = places.getSync(place, rowKey(name, key))
       return stored === undefined ? undefined : decode(key, stored)
     },
     async *entries(range = {}) {
+      await places.settle()
       for await (const batch of chunks(rows.iterator(bounds(name, range)))) {
         for (const [full, stored] of batch) {
           const key = full.slice(name.length + 1)
@@ -72,15 +77,25 @@ export function makeTable<T>(places: Places, name: string, codec: Codec<T>, ledg
         }
       }
     },
-    count: (range = {}) => countKeys(rows, bounds(name, range)),
+    count: async (range = {}) => {
+      await places.settle()
+      return countKeys(rows, bounds(name, range))
+    },
   }
 }
 
-/** The parts of the database. The rows of all ledger tables lie together, so that nothing can hide beside them. */
+/**
+ * The parts of the database, and what was written and is not in it yet. The rows of all ledger tables lie together, so
+ * that nothing can hide beside them.
+ */
 export class Places {
   readonly journal: Sublevel
   readonly ledger: Sublevel
   readonly plain: Sublevel
+  /** Resolves when the database has what was written so far: whoever reads a range needs that. */
+  settle: () => Promise<void> = () => Promise.resolve()
+  /** The newest value of each key. */
+  readonly #held = new Map<string, Put>()
 
   private constructor(database: Database) {
     this.journal = sublevelOf(database, 'journal')
@@ -94,12 +109,50 @@ export class Places {
     return places
   }
 
-  /** `seq` is the number of the journal record that explains the row. */
-  operation({ table, ledger, key, text }: RowChange, seq: number): Operation {
-    const at = { sublevel: ledger ? this.ledger : this.plain, key: rowKey(table, key) }
-    if (text === null) return { type: 'del', ...at }
-    return { type: 'put', ...at, value: ledger ? joinRow(seq, text) : text }
+  getSync(place: Place, key: string): string | undefined {
+    const held = this.#held.get(heldKey(place, key))
+    return held === undefined ? this[place].getSync(key) : (held[2] ?? undefined)
   }
+
+  async get(place: Place, key: string): Promise<string | undefined> {
+    const held = this.#held.get(heldKey(place, key))
+    return held === undefined ? this[place].get(key) : (held[2] ?? undefined)
+  }
+
+  get isHolding(): boolean {
+    return this.#held.size > 0
+  }
+
+  hold(puts: readonly Put[]): void {
+    for (const put of puts) this.#held.set(heldKey(put[0], put[1]), put)
+  }
+
+  held(): Put[] {
+    return [...this.#held.values()]
+  }
+
+  /** The database has these; a key that was written again meanwhile is held on. */
+  release(puts: readonly Put[]): void {
+    for (const put of puts) {
+      const key = heldKey(put[0], put[1])
+      if (this.#held.get(key) === put) this.#held.delete(key)
+    }
+  }
+
+  /** `seq` is the number of the journal record that explains the row. */
+  put({ table, ledger, key, text }: RowChange, seq: number): Put {
+    const value = text === null || !ledger ? text : joinRow(seq, text)
+    return [ledger ? 'ledger' : 'plain', rowKey(table, key), value]
+  }
+
+  operation([place, key, value]: Put): Operation {
+    const at = { sublevel: this[place], key }
+    return value === null ? { type: 'del', ...at } : { type: 'put', ...at, value }
+  }
+}
+
+function heldKey(place: Place, key: string): string {
+  return `${place} ${key}`
 }
 
 function sublevelOf(database: Database, name: string) {

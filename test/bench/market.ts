@@ -124,7 +124,7 @@ function machine(): Figures['machine'] {
   }
 }
 
-/** What a promise of this disk costs, where the homes will be: a job waits for six of them. */
+/** What a promise of this disk costs, where the homes will be: a job waits for three of them. */
 function syncsMs(): number[] {
   const folder = mkdtempSync(join(tmpdir(), 'meca-bench-sync-'))
   const file = openSync(join(folder, 'file'), 'w')

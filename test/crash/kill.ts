@@ -28,6 +28,7 @@ export const POINTS = [
   'store.verified',
   'store.before-sync',
   'store.synced',
+  'store.taken-over',
   'store.before-head',
   'store.acknowledged',
 ]

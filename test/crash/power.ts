@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Level } from 'level'
 import { Head } from '../../src/store/head.ts'
+import { newestTip, Tail } from '../../src/store/tail.ts'
 import { checkImage, copyImage, makeExt4, mountImage, unmount } from './mounts.ts'
 import { assertKept, runFromCommandLine, startWriter } from './support.ts'
 import type { Promised } from './support.ts'
@@ -22,7 +23,7 @@ export async function powerLoop(count: number): Promise<{ cuts: number; promises
   let promises = 0
   for (let i = 0; i < count; i++) {
     await cutOnce({}, async (folder, { promised, lines }) => {
-      await assertHeadReached(folder, lines.length - 1)
+      await assertTailReached(folder, lines.length - 1)
       await assertKept(folder, promised)
       promises += lines.length
     })
@@ -30,11 +31,14 @@ export async function powerLoop(count: number): Promise<{ cuts: number; promises
   return { cuts: count, promises }
 }
 
-/** The head must be on the disk before anything is promised, or records could be lost behind it without a trace. */
-async function assertHeadReached(folder: string, promises: number): Promise<void> {
-  const { head, tip } = await Head.open(join(folder, 'head'), false)
+/** Tail and head must be on the disk before anything is promised, or records could be lost behind them without a trace. */
+async function assertTailReached(folder: string, promises: number): Promise<void> {
+  const { head, mark } = await Head.open(join(folder, 'head'), false)
   await head.close()
-  assert.ok(tip.seq >= promises, `${promises} records were promised, the head says ${tip.seq}`)
+  const { tail, groups } = await Tail.open(join(folder, 'tail'), mark.group ?? 0, false)
+  await tail.close()
+  const { seq } = newestTip(groups) ?? mark.tip
+  assert.ok(seq >= promises, `${promises} records were promised, tail and head say ${seq}`)
 }
 
 /** How many promises a database without syncing breaks in one power cut. */

@@ -1,5 +1,5 @@
 /**
- * One flipped bit, or a file cut short, anywhere in the state of a stopped node: the next start either raises the alarm
+ * One flipped bit, or a file cut short, anywhere in the state of a stopped or killed node: the next start either raises the alarm
  * or finds every record as it was. What must never happen is a start that goes well with other records.
  *
  * `stops` are starts that LevelDB itself ended by an assertion, before anything of ours could speak.
@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { closeWorld, openWorld, pay } from '../store/support.ts'
@@ -28,7 +28,7 @@ export async function rotLoop(count: number, seed = Date.now() % 2 ** 31): Promi
   const root = await mkdtemp(join(tmpdir(), 'meca-crash-rot-'))
   try {
     const good = join(root, 'good')
-    await fill(good)
+    await fill(join(root, 'work'), good)
     return await rotHome(good, count, seed)
   } finally {
     await rm(root, { recursive: true, force: true })
@@ -57,8 +57,11 @@ async function tryFrom(good: string, seed: number, from: number, count: number):
   return [...new Map(lines.map((line) => JSON.parse(line) as Outcome).map((o) => [o.number, o])).values()]
 }
 
-/** Closed and opened between, so that there are table files and not only the newest log. */
-async function fill(folder: string): Promise<void> {
+/**
+ * Closed and opened between, so that there are table files and not only the newest log. What is kept is the state of a
+ * killed process, whose newest writes may be in the tail alone.
+ */
+async function fill(folder: string, killed: string): Promise<void> {
   for (let round = 0; round < 3; round++) {
     const world = await openWorld(folder)
     for (let i = 0; i < 100; i++) {
@@ -68,6 +71,7 @@ async function fill(folder: string): Promise<void> {
         pay(world, `once-${round}-${i}`, { jobs: i, hostAmount: 1n }),
       ])
     }
+    if (round === 2) await cp(folder, killed, { recursive: true, filter: (path) => !/lock\.[0-9]+$/.test(path) })
     await closeWorld(world)
   }
 }

@@ -41,6 +41,7 @@ export const VISITS: Record<Failpoint, Visit> = {
   'store.verified': atStart,
   'store.before-sync': hostAlways,
   'store.synced': clientAlways,
+  'store.taken-over': hostAlways,
   'store.before-head': hostAlways,
   'store.acknowledged': clientAlways,
   'file.before-rename': atStart,

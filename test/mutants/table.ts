@@ -8,6 +8,7 @@ export type Mutant = { name: string; file: string; from: string; to: string; tes
 
 const VERIFY = ['test/store/verify.test.ts']
 const STORE = ['test/store/store.test.ts']
+const TAIL = ['test/store/tail.test.ts']
 const ORDER = ['test/role/order.test.ts']
 const CLIENT = ['test/role/hostile-client.test.ts']
 const HOST = ['test/role/hostile-host.test.ts']
@@ -31,19 +32,54 @@ const LENDING = ['test/role/lending.test.ts']
 export const MUTANTS: readonly Mutant[] = [
   {
     name: 'writes are not synced',
-    file: 'src/store/store.ts',
-    from: 'await this.#database.batch(operations, { sync: true })',
-    to: 'await this.#database.batch(operations, { sync: false })',
+    file: 'src/store/tail.ts',
+    from: 'constants.O_RDWR | constants.O_DSYNC',
+    to: 'constants.O_RDWR',
     tests: ['test/store/crash.test.ts'],
     only: 'G5 a power cut takes back nothing',
   },
   {
-    name: 'a promise before the head is written',
-    file: 'src/store/store.ts',
-    from: 'if (this.#tip !== before) await this.#head.advance(this.#tip)',
-    to: '',
-    tests: [...VERIFY, 'test/store/crash.test.ts'],
-    only: 'alarm|G5 a power cut takes back',
+    name: 'the tail begins anew before the database is synced',
+    file: 'src/store/keep.ts',
+    from: '    await syncLogs(this.#folder)\n    await this.#head',
+    to: '    if (this.#folder === undefined) await syncLogs(this.#folder)\n    await this.#head',
+    tests: ['test/store/crash.test.ts'],
+    only: 'G5 a power cut takes back nothing',
+  },
+  {
+    name: 'the tail begins anew before the head counts it',
+    file: 'src/store/keep.ts',
+    from: '    await syncLogs(this.#folder)\n    await this.#head.advance(this.#kept)\n',
+    to: '    await syncLogs(this.#folder)\n',
+    tests: [...VERIFY, ...TAIL],
+  },
+  {
+    name: 'what the tail promises is not brought back',
+    file: 'src/store/keep.ts',
+    from: 'await database.batch(puts, { sync: true })',
+    to: 'await database.batch(puts.slice(puts.length), { sync: true })',
+    tests: TAIL,
+  },
+  {
+    name: 'a group that cannot be read is passed over',
+    file: 'src/store/tail.ts',
+    from: 'if (number !== after + 1 + i) throw',
+    to: 'if (number < 0) throw',
+    tests: TAIL,
+  },
+  {
+    name: 'one copy of each group',
+    file: 'src/store/tail.ts',
+    from: 'const COPIES = 2',
+    to: 'const COPIES = 1',
+    tests: TAIL,
+  },
+  {
+    name: 'a tail that is short',
+    file: 'src/store/tail.ts',
+    from: 'if (bytes !== TAIL_BYTES) throw',
+    to: 'if (bytes > TAIL_BYTES) throw',
+    tests: TAIL,
   },
   {
     name: 'a promise before the disk',

@@ -1,0 +1,144 @@
+/**
+ * The tail: a file of fixed size that holds the newest groups of writes, so that a promise costs one synced write in
+ * place. The database takes them over a moment later, unsynced; what a power cut takes from it there is read back from
+ * here. Only groups that the head does not count yet matter.
+ *
+ * A group stands here twice in one write, so that a flipped bit costs nothing, and a cut in the middle of a write spoils
+ * only what nobody was told of. Groups are JSON, in which no line ever ends: no byte of a stranger looks like a beginning.
+ */
+import { hash } from 'node:crypto'
+import { constants, write } from 'node:fs'
+import { open, stat } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { z } from 'zod'
+import { MecaError } from '../core/errors.ts'
+import { createDurably, hasCode } from './files.ts'
+import { damaged, tipOf } from './journal.ts'
+import type { Tip } from './journal.ts'
+import type { Put } from './tables.ts'
+
+/** Some fifty groups of a quiet node, or five of a busy one, before the database has to be synced. */
+const TAIL_BYTES = 2 ** 20
+/** What a disk writes as a whole. */
+const BLOCK_BYTES = 4096
+const COPIES = 2
+
+export type Group = { number: number; puts: readonly Put[] }
+
+const zPuts = z.array(z.tuple([z.enum(['journal', 'ledger', 'plain']), z.string(), z.string().nullable()]))
+
+export class Tail {
+  readonly #file: FileHandle
+  #at = 0
+
+  private constructor(file: FileHandle) {
+    this.#file = file
+  }
+
+  /**
+   * Opens the tail with its groups after number `after`. Throws `store_damaged` where one of them cannot be read, or
+   * where the file is gone or short; it is made only where `mayMake`, so that the alarm is raised again at every start.
+   */
+  static async open(path: string, after: number, mayMake: boolean): Promise<{ tail: Tail; groups: Group[] }> {
+    if (mayMake) await createDurably(path, Buffer.alloc(TAIL_BYTES))
+    const bytes = await sizeOf(path)
+    if (bytes === undefined) throw damaged(`the file ${path} is gone`)
+    if (bytes !== TAIL_BYTES) throw damaged(`the file ${path} has ${bytes} of its ${TAIL_BYTES} bytes`)
+    const file = await open(path, constants.O_RDWR | constants.O_DSYNC)
+    try {
+      return { tail: new Tail(file), groups: groupsIn(await readWhole(file), after) }
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+  }
+
+  /** Whether there is room for a group; where there is none, `restart` makes some. */
+  fits(group: Uint8Array): boolean {
+    return this.#at + group.length <= TAIL_BYTES
+  }
+
+  /** Resolves when the group is on disk. One call at a time. */
+  async append(group: Uint8Array): Promise<void> {
+    const written = await writeAt(this.#file.fd, group, this.#at)
+    if (written !== group.length) throw new MecaError('internal', `${written} of ${group.length} bytes were written`)
+    this.#at += group.length
+  }
+
+  /** From now on the head counts all groups that stand here. */
+  restart(): void {
+    this.#at = 0
+  }
+
+  close(): Promise<void> {
+    return this.#file.close()
+  }
+}
+
+/** The blocks of a group, ready to be written. */
+export function encodeGroup(number: number, puts: readonly Put[]): Uint8Array {
+  const text = JSON.stringify(puts)
+  const bytes = Buffer.byteLength(text)
+  const head = `${number} ${bytes}\n`
+  const group = `\n${hash('sha256', head + text, 'base64url')} ${head}${text}`
+  const copyBytes = Math.ceil(Buffer.byteLength(group) / BLOCK_BYTES) * BLOCK_BYTES
+  const blocks = Buffer.alloc(COPIES * copyBytes)
+  for (let i = 0; i < COPIES; i++) blocks.write(group, i * copyBytes)
+  return blocks
+}
+
+/** The newest journal record in them. */
+export function newestTip(groups: readonly Group[]): Tip | undefined {
+  const newest = groups.flatMap(({ puts }) => puts).findLast(([place]) => place === 'journal')
+  if (newest === undefined) return undefined
+  const [, key, value] = newest
+  return tipOf(key, value ?? '')
+}
+
+/** Throws `store_damaged` where one is missing before the last. */
+function groupsIn(bytes: Buffer, after: number): Group[] {
+  const found = new Map<number, Group>()
+  for (let at = 0; at < bytes.length; at += BLOCK_BYTES) {
+    const group = groupAt(bytes, at)
+    if (group !== undefined && group.number > after) found.set(group.number, group)
+  }
+  const groups = [...found.values()].sort((a, b) => a.number - b.number)
+  groups.forEach(({ number }, i) => {
+    if (number !== after + 1 + i) throw damaged(`of the newest writes, group ${after + 1 + i} cannot be read`)
+  })
+  return groups
+}
+
+/** Longer than any beginning of a group. */
+const HEAD_BYTES = 100
+
+function groupAt(bytes: Buffer, at: number): Group | undefined {
+  if (bytes[at] !== 0x0a) return undefined
+  const head = bytes.toString('latin1', at, at + HEAD_BYTES)
+  const [whole, sum, counts, number, length] = /^\n([\w-]{43}) (([0-9]{1,15}) ([0-9]{1,9})\n)/.exec(head) ?? []
+  if (whole === undefined || counts === undefined) return undefined
+  const text = bytes.toString('utf8', at + whole.length, at + whole.length + Number(length))
+  if (hash('sha256', counts + text, 'base64url') !== sum) return undefined
+  return { number: Number(number), puts: zPuts.parse(JSON.parse(text)) }
+}
+
+async function readWhole(file: FileHandle): Promise<Buffer> {
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(TAIL_BYTES), 0, TAIL_BYTES, 0)
+  return buffer.subarray(0, bytesRead)
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).size
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined
+    throw error
+  }
+}
+
+/** The callback's form: the promises' one costs as much again as the handing over itself. */
+function writeAt(fd: number, bytes: Uint8Array, position: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    write(fd, bytes, 0, bytes.length, position, (error, written) => (error === null ? resolve(written) : reject(error)))
+  })
+}
