@@ -9,6 +9,7 @@ import { z } from 'zod'
 import { MecaError } from '../core/errors.ts'
 import { makeDomain } from '../core/typed.ts'
 import type { Domain } from '../core/typed.ts'
+import { formatDecimal } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
 import { channelsAbi, hostsAbi } from './abi.ts'
 import { Codec, revertReason } from './codec.ts'
@@ -234,6 +235,15 @@ function wrongChain(what: string): MecaError {
   return new MecaError('wrong_chain', `Wrong chain: ${what}`, { cure })
 }
 
+/** Endpoints tell what is there and what is missing in wei. */
+function inCoins(message: string): string {
+  const told = message.replace(
+    /\b(have|want|balance|tx cost|overshot) ([0-9]{1,40})\b/g,
+    (_, what: string, wei: string) => `${what} ${formatDecimal(BigInt(wei), 18)}`,
+  )
+  return told === message ? message : `${told} (in whole coins)`
+}
+
 /** The contract's own reason in place of the endpoint's wording; lack of money under its own code. */
 function asRefusal(error: unknown): unknown {
   if (!(error instanceof MecaError) || error.code !== 'chain_refused') return error
@@ -243,7 +253,7 @@ function asRefusal(error: unknown): unknown {
   }
   if (/insufficient funds|exceeds (the )?balance|out of gas.*funds/i.test(String(error.details?.['rpcMessage']))) {
     const cure = 'Send some of the chain’s currency to the address, for the amount and its gas.'
-    return new MecaError('insufficient_funds', error.message, { cause: error, cure })
+    return new MecaError('insufficient_funds', inCoins(error.message), { cause: error, cure })
   }
   return error
 }

@@ -291,7 +291,7 @@ const ZERO_WORD: Hex = `0x${'00'.repeat(32)}`
 const NO_SIGNATURE = { r: ZERO_WORD, s: ZERO_WORD, v: 0 } as const
 
 function impossible(channelId: Hex, deposit: bigint, claimed: bigint): MecaError {
-  const message = `The endpoint says that ${claimed} of a deposit of ${deposit} was claimed on channel ${channelId}`
+  const message = `The endpoint says that of a deposit of ${deposit} (in the smallest unit) ${claimed} was claimed on channel ${channelId}`
   return new MecaError('chain_unreachable', message, { cure: 'Use another RPC endpoint.' })
 }
 

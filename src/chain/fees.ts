@@ -6,6 +6,7 @@
  */
 import type { Transaction } from 'ethers'
 import { MecaError } from '../core/errors.ts'
+import { formatGwei } from '../core/money.ts'
 import type { Chain } from './chain.ts'
 
 export type Fees = { type: 2; maxFeePerGas: bigint; maxPriorityFeePerGas: bigint } | { type: 0; gasPrice: bigint }
@@ -36,10 +37,14 @@ export function nextFees(tx: Transaction, now: Fees, cap: bigint): Fees | undefi
 }
 
 function tooDear(asked: bigint, cap: bigint): MecaError {
-  return new MecaError('price_cap', `The chain asks ${asked} wei per gas, chain.maxFeePerGas allows ${cap}`, {
-    cure: 'wait until it is cheaper, or raise chain.maxFeePerGas',
-    details: { asked: asked.toString(), cap: cap.toString() },
-  })
+  return new MecaError(
+    'price_cap',
+    `The chain asks ${formatGwei(asked)} for gas, chain.maxFeePerGas allows ${formatGwei(cap)}`,
+    {
+      cure: 'wait until it is cheaper, or raise chain.maxFeePerGas',
+      details: { asked: asked.toString(), cap: cap.toString() },
+    },
+  )
 }
 
 /** A fifth more, and at least one: above the eighth that nodes ask for, whatever their rounding. */

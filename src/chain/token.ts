@@ -6,6 +6,7 @@
 import { TypedDataEncoder } from 'ethers'
 import type { TypedDataDomain } from 'ethers'
 import { MecaError } from '../core/errors.ts'
+import { formatMoney } from '../core/money.ts'
 import type { Signer } from '../core/signature.ts'
 import { fromHex } from '../core/typed.ts'
 import type { Domain } from '../core/typed.ts'
@@ -75,7 +76,9 @@ export class Token {
   async requireBalance(account: Hex, amount: bigint, signal: AbortSignal): Promise<void> {
     const balance = await this.balance(account, signal)
     if (balance >= amount) return
-    const message = `${account} has ${balance} of token ${this.#address}, needed are ${amount}`
+    const named = await this.names(signal)
+    const [there, needed] = [balance, amount].map((some) => formatMoney(some, { address: this.#address, ...named }))
+    const message = `${account} has ${there} (token ${this.#address}), needed are ${needed}`
     throw new MecaError('insufficient_funds', message, { cure: `Send tokens to ${account}.` })
   }
 

@@ -6,6 +6,7 @@
  * back). Host: `admit` starts a job only where its quote fits in `vouched - billed - reserved`, so no work is unpaid.
  */
 import { MecaError } from './errors.ts'
+import type { Show } from './money.ts'
 import type { Price } from './tariff.ts'
 import { MAX_AMOUNT } from './units.ts'
 
@@ -66,10 +67,13 @@ export function asTotals(price: Price): Totals {
  * Client: what the next voucher must say so that the jobs in flight and `prices` are all covered. Throws `payment`
  * where that leaves the contracts' range, which only a hostile price can bring about.
  */
-export function nextVoucher(row: Row, prices: readonly Price[]): Totals {
+export function nextVoucher(row: Row, prices: readonly Price[], show: Show = String): Totals {
   const next = highest(row.vouched, plus(plus(row.billed, row.reserved), prices.map(asTotals).reduce(plus, ZERO)))
   if (sum(next) > MAX_AMOUNT)
-    throw new MecaError('payment', `The voucher would say ${sum(next)}, the largest amount is ${MAX_AMOUNT}`)
+    throw new MecaError(
+      'payment',
+      `The voucher would say ${show(sum(next))}, the largest amount is ${show(MAX_AMOUNT)}`,
+    )
   return next
 }
 
@@ -77,12 +81,12 @@ export function nextVoucher(row: Row, prices: readonly Price[]): Totals {
  * Host: a voucher that the contract would skip is worth nothing, however high it is: it pays only where the developers'
  * part covers the fee of every job named. Throws `payment`.
  */
-export function requireClaimable(voucher: Totals, fee: bigint): void {
+export function requireClaimable(voucher: Totals, fee: bigint, show: Show = String): void {
   const due = BigInt(voucher.jobs) * fee
   if (voucher.developerAmount >= due) return
   throw new MecaError(
     'payment',
-    `The voucher has ${voucher.developerAmount} for the developer, ${voucher.jobs} jobs of ${fee} need ${due}`,
+    `The voucher has ${show(voucher.developerAmount)} for the developer, ${voucher.jobs} jobs of ${show(fee)} need ${show(due)}`,
     {
       details: { voucher: totalsToWire(voucher), fee: fee.toString() },
       cure: 'raise the number of jobs and the developer amount together',
@@ -108,13 +112,13 @@ export function reserve(row: Row, price: Price): Row {
 }
 
 /** Host: refuses (`payment`) where the balance does not hold the price. */
-export function admit(row: Row, price: Price): Row {
+export function admit(row: Row, price: Price, show: Show = String): Row {
   const balance = minus(minus(row.vouched, row.billed), row.reserved)
   const need = asTotals(price)
   if (!covers(balance, need)) {
     throw new MecaError(
       'payment',
-      `The balance does not cover the job: ${sum(need)} needed, ${sum(balance)} vouched and unused`,
+      `The balance does not cover the job: ${show(sum(need))} needed, ${show(sum(balance))} vouched and unused`,
       {
         details: { balance: totalsToWire(balance), need: totalsToWire(need) },
         cure: 'send a voucher that covers the agreed total plus the quote',

@@ -16,6 +16,12 @@ export type Written = { number: string; unit: string }
 /** How an amount reads; shown in the help of everything that takes one. */
 export const AMOUNT_HELP = 'whole number in the smallest unit, or tokens like 0.02 or 0.02ETH'
 
+/**
+ * How an amount is told to people. Who knows only numbers is handed this by whoever knows the currency; without it the
+ * amount stays in its smallest unit.
+ */
+export type Show = (amount: bigint) => string
+
 const GWEI_DECIMALS = 9
 /** `1e18` is a number with an exponent, and no amount of the token `e18`. */
 const MONEY = /^([0-9.]{1,68}) ?(?![eE][+-]?[0-9]+$)(0x[0-9a-fA-F]{40}|[A-Za-z][A-Za-z0-9.$_+-]{0,15})?$/
@@ -50,6 +56,11 @@ export function amountIn(written: Written, currency: Currency, what: string): bi
 /** Whether `name` is the currency's symbol (in any case) or its address. */
 export function isCalled({ symbol, address }: Currency, name: string): boolean {
   return name.toLowerCase() === symbol.toLowerCase() || name.toLowerCase() === address
+}
+
+/** A price of gas: `1.5 gwei`. */
+export function formatGwei(wei: bigint): string {
+  return `${formatDecimal(wei, GWEI_DECIMALS)} gwei`
 }
 
 /** `1500000000000000n` of ETH → `0.0015 ETH`. */

@@ -5,6 +5,7 @@
  */
 import { z } from 'zod'
 import { MecaError } from './errors.ts'
+import type { Show } from './money.ts'
 import type { Totals } from './ledger.ts'
 import { recover } from './signature.ts'
 import type { Signer } from './signature.ts'
@@ -67,7 +68,7 @@ export function receiptChecker(domain: Domain, host: Hex): (signed: SignedReceip
 }
 
 /** The bill in a receipt, held against the rules of design.md 5. Throws `not_verified` where the host asks too much. */
-export function billOf(receipt: Receipt, price: Price): Totals {
+export function billOf(receipt: Receipt, price: Price, show: Show = String): Totals {
   const { status, hostAmount, developerAmount } = receipt
   const free = status === STATUS.host_failed
   const withFee = status === STATUS.answered
@@ -76,7 +77,7 @@ export function billOf(receipt: Receipt, price: Price): Totals {
   if (wrong) {
     throw new MecaError(
       'not_verified',
-      `The host billed ${hostAmount} + ${developerAmount} for a job of status ${status}, agreed were at most ${price.hostAmount} + ${price.developerAmount}`,
+      `The host billed ${show(hostAmount)} + ${show(developerAmount)} for a job of status ${status}, agreed were at most ${show(price.hostAmount)} + ${show(price.developerAmount)}`,
     )
   }
   return { jobs: withFee ? 1 : 0, hostAmount, developerAmount }

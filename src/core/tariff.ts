@@ -26,7 +26,10 @@ export type Price = { token: Hex; hostAmount: bigint; developerAmount: bigint; m
 export function priceFor(tariff: Tariff, resources: Resources, maxSeconds: number, fee: bigint): Price {
   const hostAmount = costUp(tariff, resources, maxSeconds * 1000)
   if (hostAmount > MAX_AMOUNT)
-    throw new MecaError('bad_input', `The price ${hostAmount} is over the largest amount ${MAX_AMOUNT}`)
+    throw new MecaError(
+      'bad_input',
+      `The price, ${hostAmount} of the smallest unit, is over the largest amount ${MAX_AMOUNT}`,
+    )
   return { token: tariff.token, hostAmount, developerAmount: fee, maxSeconds }
 }
 

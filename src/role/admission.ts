@@ -14,6 +14,7 @@ import type { Hex } from '../core/units.ts'
 import { decode, zQuote } from '../core/wire.ts'
 import type { JobRequest, Quote } from '../core/wire.ts'
 import { formatOf } from '../task/format.ts'
+import type { Currencies } from './currencies.ts'
 import type { KnownTask } from './tasks.ts'
 
 /** What the host's owner decided, and what the engine was found to be able to do. */
@@ -38,6 +39,7 @@ export type AdmissionContext = {
   policy: HostPolicy
   /** The tariffs of a recent offer of ours, if it still stands. */
   offered(sequence: number): readonly Tariff[] | undefined
+  currencies: Currencies
   now: number
 }
 
@@ -81,16 +83,23 @@ export function checkTask(
 
 function checkPrice(context: AdmissionContext, request: JobRequest, task: KnownTask): void {
   const { price } = request
+  const { currencies } = context
+  const show = (amount: bigint) => currencies.show(amount, price.token)
   if (price.token !== task.entry.token) {
-    throw new MecaError('payment', `The task is sold in ${task.entry.token}, the job offers ${price.token}`)
+    const [sold, given] = [task.entry.token, price.token].map((token) => currencies.name(token))
+    throw new MecaError('payment', `The task is sold in ${sold}, the job offers ${given}`)
   }
   if (price.developerAmount !== task.entry.fee) {
-    throw new MecaError('payment', `The developer's fee is ${task.entry.fee}, the job offers ${price.developerAmount}`)
+    const [fee, given] = [task.entry.fee, price.developerAmount].map(show)
+    throw new MecaError('payment', `The developer's fee is ${fee}, the job offers ${given}`)
   }
   const asked =
     'quote' in request.basis ? quotedAmount(context, request, request.basis.quote) : offeredAmount(context, request)
   if (price.hostAmount < asked) {
-    throw new MecaError('payment', `The host's part costs up to ${asked}, the job offers ${price.hostAmount}`)
+    throw new MecaError(
+      'payment',
+      `The host's part costs up to ${show(asked)}, the job offers ${show(price.hostAmount)}`,
+    )
   }
 }
 

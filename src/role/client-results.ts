@@ -80,7 +80,7 @@ export class ClientResults {
     // Its price went with the records; what was vouched for bounds its bill.
     const job = lost === undefined ? pending.job : { ...pending.job, price: priceIn(pending.job, receipt) }
     this.#verify(job, result, output)
-    const bill = billOf(receipt, job.price)
+    const bill = billOf(receipt, job.price, (amount) => this.#c.currencies.show(amount, job.price.token))
     // What ended before the records were lost is in the bill that its host told.
     if (lost !== 'ended') {
       const settled = this.#rows.bill(job, bill, freed === true || lost === 'running')

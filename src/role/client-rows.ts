@@ -57,7 +57,8 @@ export class ClientRows {
       if (first === undefined) continue
       const before = this.of(first)
       const prices = jobs.map(({ price }) => price)
-      const vouched = nextVoucher(before, prices)
+      const token = this.#c.book.channels.get(this.#channelId)?.terms.token ?? NATIVE
+      const vouched = nextVoucher(before, prices, (amount) => this.#c.currencies.show(amount, token))
       const reserved = prices.map(asTotals).reduce(plus, before.reserved)
       const isFresh = !equal(vouched, before.vouched) || before.vouchedSignature === UNSIGNED
       this.#requireDeposit(before, vouched)

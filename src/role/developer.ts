@@ -95,8 +95,8 @@ export class Developer {
         cure: 'give --version like 1.2.0',
       })
     if (options.fee < 0n || options.fee > MAX_AMOUNT)
-      throw new MecaError('bad_input', `The fee ${options.fee} is out of range`, {
-        cure: `give a fee between 0 and ${MAX_AMOUNT}`,
+      throw new MecaError('bad_input', `The fee, ${options.fee} of the smallest unit, is out of range`, {
+        cure: `give a fee between 0 and ${MAX_AMOUNT} of the smallest unit`,
       })
     if ((await this.#c.version(name, version, signal)) !== undefined) {
       throw new MecaError('bad_input', `${this.#c.address}/${name}@${version} is published already`, {

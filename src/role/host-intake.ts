@@ -153,7 +153,7 @@ export class HostIntake {
       try {
         // One forgery is enough: the other signatures of such a message are not worth looking at.
         if (forged !== undefined) throw forged
-        const row = takeVoucher(this.#c.domain, this.#c.book, channel, voucher, task)
+        const row = takeVoucher(this.#c.domain, this.#c.book, channel, voucher, task, this.#c.currencies)
         if (row !== undefined) rows.set(row.taskId, row)
       } catch (error) {
         if (!(error instanceof MecaError)) throw error
@@ -189,13 +189,16 @@ export class HostIntake {
     if (this.draining) throw new MecaError('busy', 'The host is draining: it ends what it has and takes nothing new')
     if (channel.state !== 'open')
       throw new MecaError('payment', `The channel is ${channel.state}`, { cure: 'open another channel' })
-    const { domain, signer, policy, offered, wallNow } = this.#c
-    checkRequest({ domain, host: signer.address, policy, offered, now: wallNow() }, request, task)
+    const { domain, signer, policy, offered, wallNow, currencies } = this.#c
+    checkRequest({ domain, host: signer.address, policy, offered, currencies, now: wallNow() }, request, task)
     this.#requireCollected(channel)
     this.#c.fleet.requireRoom(poolKey(task, request, channel.terms.client), request.resources)
     const row = this.#c.book.row(channel.channelId, task.taskId)
     if (row === undefined) throw new MecaError('payment', 'No voucher for this task came with the job')
-    const reserved: LiveRow = { ...row, ...admit(row, request.price) }
+    const reserved: LiveRow = {
+      ...row,
+      ...admit(row, request.price, (amount) => currencies.show(amount, channel.terms.token)),
+    }
     this.#c.book.stageRow(reserved)
     rows.set(task.taskId, reserved)
     return this.#jobs.make({

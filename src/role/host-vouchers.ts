@@ -9,10 +9,10 @@ import type { ChannelRecord } from '../core/records.ts'
 import { recover } from '../core/signature.ts'
 import { voucherDigest } from '../core/typed.ts'
 import type { Domain } from '../core/typed.ts'
-import { NATIVE } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
 import { failpoint } from '../failpoint.ts'
 import type { Book, LiveRow } from './book.ts'
+import type { Currencies } from './currencies.ts'
 import { FORGED } from './offences.ts'
 import type { KnownTask } from './tasks.ts'
 
@@ -28,6 +28,7 @@ export function takeVoucher(
   channel: ChannelRecord,
   voucher: SignedVoucher,
   task: SoldTask,
+  currencies: Currencies,
 ): LiveRow | undefined {
   const before = book.row(channel.channelId, voucher.taskId) ?? newRow(channel.channelId, task)
   const totals: Totals = {
@@ -37,13 +38,18 @@ export function takeVoucher(
   }
   const after = withVoucher(before, totals)
   if (after === before) return undefined
-  checkFee(voucher, task, channel)
+  const show = (amount: bigint) => currencies.show(amount, channel.terms.token)
+  checkFee(voucher, task, channel, currencies)
   const vouched = book.vouchedOn(channel.channelId) - sum(before.vouched) + sum(totals)
   if (vouched > channel.deposit) {
-    throw new MecaError('payment', `The vouchers on the channel reach ${vouched}, its deposit is ${channel.deposit}`, {
-      cure: 'top the channel up, or close it and open another',
-      details: { vouched: vouched.toString(), deposit: channel.deposit.toString() },
-    })
+    throw new MecaError(
+      'payment',
+      `The vouchers on the channel reach ${show(vouched)}, its deposit is ${show(channel.deposit)}`,
+      {
+        cure: 'top the channel up, or close it and open another',
+        details: { vouched: vouched.toString(), deposit: channel.deposit.toString() },
+      },
+    )
   }
   failpoint('host.before-verify')
   checkSignature(domain, channel, voucher)
@@ -91,15 +97,11 @@ function newRow(channelId: Hex, task: SoldTask): LiveRow {
   }
 }
 
-function checkFee(voucher: SignedVoucher, task: SoldTask, channel: ChannelRecord): void {
-  requireClaimable(voucher, task.entry.fee)
-  if (task.entry.token !== channel.terms.token) {
-    const name = (token: Hex) => (token === NATIVE ? 'the native currency' : token)
-    throw new MecaError(
-      'payment',
-      `The task is sold in ${name(task.entry.token)}, the channel holds ${name(channel.terms.token)}`,
-    )
-  }
+function checkFee(voucher: SignedVoucher, { entry }: SoldTask, { terms }: ChannelRecord, currencies: Currencies): void {
+  requireClaimable(voucher, entry.fee, (amount) => currencies.show(amount, entry.token))
+  if (entry.token === terms.token) return
+  const [sold, held] = [entry.token, terms.token].map((token) => currencies.name(token))
+  throw new MecaError('payment', `The task is sold in ${sold}, the channel holds ${held}`)
 }
 
 function checkSignature(domain: Domain, channel: ChannelRecord, voucher: SignedVoucher): void {

@@ -18,6 +18,7 @@ import { cidOf } from '../core/cid.ts'
 import { parseVoucherLine } from '../core/voucher-line.ts'
 import type { VoucherLine } from '../core/voucher-line.ts'
 import type { Book, LiveRow } from './book.ts'
+import type { Currencies } from './currencies.ts'
 import type { ChainChannel } from './host-components.ts'
 import type { SignedVoucher } from './host-vouchers.ts'
 
@@ -30,6 +31,7 @@ export type RestoreComponents = {
   lane(channelId: Hex, taskId: Hex, signal: AbortSignal): Promise<Totals>
   /** The registry's entry; undefined where there is no such task. */
   task(taskId: Hex, signal: AbortSignal): Promise<{ fee: bigint; token: Hex } | undefined>
+  currencies: Currencies
   wallNow(): number
 }
 
@@ -154,10 +156,10 @@ export class Restorer {
       const { channelId, taskId, totals, terms } = coming
       const state = await this.#c.state(channelId, signal)
       requireLive(channelId, state)
-      requireTask(taskId, await this.#c.task(taskId, signal), terms.token, totals)
+      requireTask(taskId, await this.#c.task(taskId, signal), terms.token, totals, this.#c.currencies)
       const claimed = await this.#c.lane(channelId, taskId, signal)
       if (!covers(totals, claimed) || sum(totals) === sum(claimed)) return { outcome: 'collected' }
-      if (state.claimed >= state.deposit) throw new MecaError('payment', `The deposit ${state.deposit} is used up`)
+      if (state.claimed >= state.deposit) throw usedUp(this.#c.currencies.show(state.deposit, terms.token))
       this.#stageChannel(coming, state)
       const row = this.#stageRow(coming, claimed)
       return row === undefined ? { outcome: 'known' } : { outcome: 'adopted', row }
@@ -203,13 +205,14 @@ export class Restorer {
     return next
   }
 
-  #requireDeposit({ channelId, taskId, totals }: Coming): void {
-    const { book } = this.#c
+  #requireDeposit({ channelId, taskId, totals, terms }: Coming): void {
+    const { book, currencies } = this.#c
     const deposit = book.channels.get(channelId)?.deposit ?? 0n
     const before = book.row(channelId, taskId)?.vouched ?? ZERO
     const after = book.vouchedOn(channelId) + sum(minus(totals, before))
-    if (after > deposit)
-      throw new MecaError('payment', `The vouchers on the channel reach ${after}, its deposit is ${deposit}`)
+    if (after <= deposit) return
+    const [reached, most] = [after, deposit].map((amount) => currencies.show(amount, terms.token))
+    throw new MecaError('payment', `The vouchers on the channel reach ${reached}, its deposit is ${most}`)
   }
 }
 
@@ -243,11 +246,22 @@ function requireLive(channelId: Hex, { deposit, closed }: ChainChannel): void {
 }
 
 /** A task without a fee may be paid in any token, as the contract has it. */
-function requireTask(taskId: Hex, task: { fee: bigint; token: Hex } | undefined, token: Hex, totals: Totals): void {
+function requireTask(
+  taskId: Hex,
+  task: { fee: bigint; token: Hex } | undefined,
+  token: Hex,
+  totals: Totals,
+  currencies: Currencies,
+): void {
   if (task === undefined) throw new MecaError('not_found', `The registry knows no task ${taskId}`)
+  const [sold, held] = [task.token, token].map((one) => currencies.name(one))
   if (task.fee > 0n && task.token !== token)
-    throw new MecaError('payment', `The task's fee is in ${task.token}, the channel holds ${token}`)
-  requireClaimable(totals, task.fee)
+    throw new MecaError('payment', `The task's fee is in ${sold}, the channel holds ${held}`)
+  requireClaimable(totals, task.fee, (amount) => currencies.show(amount, task.token))
+}
+
+function usedUp(deposit: string): MecaError {
+  return new MecaError('payment', `The deposit ${deposit} is used up`)
 }
 
 function requireHigher(before: Totals, now: Totals): void {

@@ -8,6 +8,7 @@ import { MecaError } from '../core/errors.ts'
 import { sum } from '../core/ledger.ts'
 import type { Totals } from '../core/ledger.ts'
 import type { ChannelRecord } from '../core/records.ts'
+import { NATIVE } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
 import type { Alarms } from './alarms.ts'
 import type { Book } from './book.ts'
@@ -128,7 +129,9 @@ export class Watch {
   }
 
   #contradiction(channelId: Hex, lanes: bigint, claimed: bigint): MecaError {
-    const detail = `The chain says that ${claimed} was paid out of channel ${channelId}, and ${lanes} on its tasks`
+    const token = this.#c.book.channels.get(channelId)?.terms.token ?? NATIVE
+    const [paid, onTasks] = [claimed, lanes].map((amount) => this.#c.tell(amount, token))
+    const detail = `The chain says that ${paid} was paid out of channel ${channelId}, and ${onTasks} on its tasks`
     const cure = 'Look again; if it stays so, use another RPC endpoint.'
     this.#c.alarms.raise(`answers ${channelId}`, { level: 'error', detail, cure })
     return new MecaError('chain_unreachable', detail, { cure })

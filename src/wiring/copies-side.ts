@@ -32,7 +32,7 @@ export function exporter(
   }
 }
 
-export function makeRestorer({ chain, channels, registry, signer }: Base, book: Book): Restorer {
+export function makeRestorer({ chain, channels, registry, signer, currencies }: Base, book: Book): Restorer {
   return new Restorer({
     domain: chain.domain,
     host: signer.address,
@@ -40,6 +40,7 @@ export function makeRestorer({ chain, channels, registry, signer }: Base, book: 
     state: (id, signal) => chainChannel(channels, id, signal),
     lane: (id, task, signal) => channels.lane(id, task, signal),
     task: (id, signal) => registry.get(id, signal),
+    currencies,
     wallNow: () => Date.now(),
   })
 }

@@ -6,7 +6,7 @@ import type { ClaimRow } from '../../src/chain/channels.ts'
 import { Token } from '../../src/chain/token.ts'
 import { voucherDigest } from '../../src/core/typed.ts'
 import type { ChannelTerms } from '../../src/core/typed.ts'
-import { NATIVE } from '../../src/core/units.ts'
+import { formatDecimal, NATIVE } from '../../src/core/units.ts'
 import type { Hex } from '../../src/core/units.ts'
 import { startMarket } from './market.ts'
 import type { Market } from './market.ts'
@@ -142,7 +142,9 @@ test('a token channel opened by its client is approved for exactly what is missi
   assert.equal((await channels.state(channels.idOf(terms), signal)).deposit, 111n)
   assert.equal(await token.balance(client.address, signal), balance - 111n)
   const tooMuch = channels.open(client, newTerms(address), balance, signal)
-  await assert.rejects(tooMuch, { code: 'insufficient_funds', message: new RegExp(`needed are ${balance}`) })
+  const { symbol, decimals } = await token.names(signal)
+  const needed = `needed are ${formatDecimal(balance, decimals)} ${symbol}`
+  await assert.rejects(tooMuch, { code: 'insufficient_funds', message: new RegExp(needed) })
 })
 
 test('claim and withdrawals in one transaction leave nothing behind', { skip }, async () => {

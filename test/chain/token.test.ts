@@ -106,7 +106,8 @@ describe('tokens', { skip }, () => {
   test('more than there is of it is refused before anything is signed or sent', async () => {
     const token = await play('POOR', 6)
     const opening = () => openChannel(depositor(), termsIn(token), 1_000_001n, market.signal)
-    const refused = () => assert.rejects(opening, { code: 'insufficient_funds', message: /has 1000000 of token/ })
+    const refused = () =>
+      assert.rejects(opening, { code: 'insufficient_funds', message: /has 1 POOR .*needed are 1\.000001 POOR/ })
     assert.equal(await transactionsOf(refused), 0)
   })
 

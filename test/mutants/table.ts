@@ -465,7 +465,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'lost records: the fee of a voucher is not looked at',
     file: 'src/role/restore.ts',
-    from: '  requireClaimable(totals, task.fee)\n',
+    from: '  requireClaimable(totals, task.fee, (amount) => currencies.show(amount, task.token))\n',
     to: '',
     tests: RESTORE,
   },

@@ -11,6 +11,7 @@ import type { Totals } from '../../../src/core/ledger.ts'
 import type { ChannelRecord } from '../../../src/core/records.ts'
 import { voucherDigest } from '../../../src/core/typed.ts'
 import { Book } from '../../../src/role/book.ts'
+import { Currencies } from '../../../src/role/currencies.ts'
 import { takeVoucher } from '../../../src/role/host-vouchers.ts'
 import type { SignedVoucher } from '../../../src/role/host-vouchers.ts'
 import { openHome } from '../../../src/store/home.ts'
@@ -21,6 +22,8 @@ import type { Random } from './random.ts'
 import type { Tally } from './tally.ts'
 
 const ROWS_A_CLAIM = 40
+/** Reasons are not compared, only verdicts. */
+const UNNAMED = new Currencies([])
 const KIND = 'voucher in a sequence'
 
 export async function compareClaims(site: Site, random: Random, rows: number, tally: Tally): Promise<void> {
@@ -88,7 +91,7 @@ function judge(
   const before = book.row(channel.channelId, voucher.taskId)?.vouched
   const entry = { ...task, developer: NOBODY, payee: NOBODY, name: 'task', version: '1', retired: false }
   try {
-    const row = takeVoucher(domain, book, channel, voucher, { cid: 'cid', taskId: task.taskId, entry })
+    const row = takeVoucher(domain, book, channel, voucher, { cid: 'cid', taskId: task.taskId, entry }, UNNAMED)
     if (row === undefined) return 'nothing'
     if (amountOf(row.vouched) > amountOf(before ?? ZERO)) return 'money'
     // More jobs and no more money: good for a job that costs nothing, and nothing that the chain would ever hear of. The
