@@ -29,6 +29,8 @@ export const FAILPOINTS = {
   'client.voucher-written': 'a voucher and its jobs are on disk, not sent',
   'client.job-sent': 'jobs and their voucher were sent',
   'client.before-result': 'a result is checked, and told to its caller, not on disk',
+  'client.input-going': 'a host waits for a large input, of which a piece is about to be sent',
+  'client.output-fetched': 'a large output is on disk, nothing of its job is booked',
   'client.result-written': 'a result is on disk, not acknowledged',
   'client.acknowledged': 'results are acknowledged, and the exact sum is signed',
   'client.close-agreed': 'the host gave its word to end a channel, nothing is sent',
@@ -60,6 +62,13 @@ export const FAILPOINTS = {
   'engine.ready': 'a container is ready, nobody has asked it',
   'engine.request-sent': 'the task was asked',
   'engine.mid-response': 'the reply has begun, its body has not come',
+  'engine.room-made': 'a job with files has volumes and their holder, empty and not started',
+  'engine.staged': 'its inputs lie in its volumes, its container is not started',
+  'engine.files-started': 'its container runs',
+  'engine.files-ended': 'its container has ended, nothing is collected',
+  'files.collected': 'its outputs are on our disk, not judged',
+  'files.kept': 'outputs are pinned on IPFS, no receipt names them',
+  'files.packed': 'its result is on disk as one bundle, no receipt names it',
   'money.withdrawn': 'credit was drawn, the book does not know',
 } as const
 

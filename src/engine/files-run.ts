@@ -5,6 +5,7 @@
 import type { Container } from 'dockerode'
 import { MecaError } from '../core/errors.ts'
 import type { ContainerEnd, FilesExchange, Plan } from '../core/plan.ts'
+import { failpoint } from '../failpoint.ts'
 import { aborted, call, cancelled, engineGone } from './client.ts'
 import { collect } from './collect.ts'
 import type { CollectedEntry, FilesRun, ImageId, RunOptions } from './engine.ts'
@@ -71,13 +72,17 @@ class Run implements FilesRun {
   async toTheEnd(signal: AbortSignal): Promise<void> {
     const clock = stopwatch()
     await this.#room.open(signal)
+    failpoint('engine.room-made')
     clock.lap('roomMs')
     const [container] = await all([this.#create(signal), this.#stage(signal)])
+    failpoint('engine.staged')
     clock.lap('stageMs')
     const started = await this.#start(container, signal)
+    failpoint('engine.files-started')
     clock.lap('startMs')
     this.#job.options.onStarted?.()
     this.#end = await this.#watched(started, signal)
+    failpoint('engine.files-ended')
     clock.lap('runMs')
     Object.assign(this.timings, clock.laps)
   }

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type Docker from 'dockerode'
 import { MecaError } from '../core/errors.ts'
 import { call, isGone, statusOf } from './client.ts'
+import { removeVolumeLater } from './remove-later.ts'
 
 /** A volume is in use for a moment longer than the container that had it. */
 const REMOVE_TRIES = 20
@@ -71,7 +72,7 @@ export async function sweepVolumes(
   return stale.length
 }
 
-/** Absent is what we want; what is left behind when the engine is gone carries our label and is swept at the next start. */
+/** Absent is what we want; an engine that is gone is asked again until it is back. */
 export async function removeVolume(docker: Docker, name: string): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
@@ -80,7 +81,8 @@ export async function removeVolume(docker: Docker, name: string): Promise<void> 
       })
     } catch (error) {
       const cause = error instanceof MecaError ? error.cause : error
-      if (statusOf(cause) === 404 || isGone(cause)) return
+      if (statusOf(cause) === 404) return
+      if (isGone(cause)) return removeVolumeLater(docker.getVolume(name))
       if (statusOf(cause) !== 409 || tries >= REMOVE_TRIES) throw error
     }
     await sleep(REMOVE_PAUSE_MS)

@@ -4,6 +4,7 @@
  */
 import type { Hex } from '../core/units.ts'
 import type { HostMessage } from '../core/wire.ts'
+import { failpoint } from '../failpoint.ts'
 import type { LiveRow } from './book.ts'
 import { inlineOutput } from './client-bytes.ts'
 import type { ClientBytes, JobResult } from './client-bytes.ts'
@@ -54,6 +55,7 @@ export class ClientArrivals {
   async #fetch(pending: Pending, result: JobResult): Promise<void> {
     try {
       const output = await this.#bytes.fetch(pending.job, result, (event) => pending.onEvent(event))
+      failpoint('client.output-fetched')
       this.#book([{ pending, result, output }])
     } catch (error) {
       this.#giveUp(pending, error)

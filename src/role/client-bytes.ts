@@ -6,6 +6,7 @@ import { MecaError } from '../core/errors.ts'
 import type { ClientJob } from '../core/records.ts'
 import type { Hex } from '../core/units.ts'
 import type { DataHeader, HostMessage } from '../core/wire.ts'
+import { failpoint } from '../failpoint.ts'
 import type { ClientComponents, HostAddress } from './client-components.ts'
 import type { Event, Input, Moved } from './client-pending.ts'
 import { persist } from './persist.ts'
@@ -131,6 +132,7 @@ async function* watched(
   let told = from
   onEvent({ step, doneBytes, totalBytes })
   for await (const chunk of body) {
+    if (step === 'send') failpoint('client.input-going')
     yield chunk
     // Asked for more: what was given before is on its way.
     doneBytes += chunk.length

@@ -6,6 +6,7 @@ import { INLINE_BYTES } from '../core/wire.ts'
 import { BUNDLE_TYPE } from '../core/bundle.ts'
 import type { OutputFact } from '../core/bundle.ts'
 import { MecaError } from '../core/errors.ts'
+import { failpoint } from '../failpoint.ts'
 import type { Phase } from '../core/job.ts'
 import type { Plan } from '../core/plan.ts'
 import { shortage } from '../core/resources.ts'
@@ -160,6 +161,7 @@ async function deliver(
   signal: AbortSignal,
 ): Promise<Execution> {
   const gathered = await gather(run, c.files.scratch, signal)
+  failpoint('files.collected')
   try {
     const { descriptor } = work.task
     const noted = await look(format.looks?.(descriptor, gathered), gathered, signal)
@@ -231,6 +233,7 @@ async function pack(
     signal,
     maxBytes: 2 * c.files.limits.outputBytes,
   })
+  failpoint('files.packed')
   return { output: new Uint8Array(0), stored: { hash, bytes }, ...keptCid }
 }
 
@@ -261,6 +264,7 @@ async function keep(
       : [{ path: entry.path, content: typeof entry.place === 'string' ? { file: entry.place } : entry.place }],
   )
   const { cid } = await ipfs.addFolder(files, { signal })
+  failpoint('files.kept')
   const outputs = factsOf(entries)
   for (const { name, cid: own } of await ipfs.list(cid, signal)) {
     const fact = outputs[name]

@@ -22,7 +22,7 @@ import { INLINE_BYTES } from '../core/wire.ts'
 import type { JobRequest } from '../core/wire.ts'
 import { failpoint } from '../failpoint.ts'
 import type { LiveRow } from './book.ts'
-import { execute } from './execute.ts'
+import { execute, failed } from './execute.ts'
 import type { Execution } from './execute.ts'
 import type { HostComponents } from './host-components.ts'
 import { InputGate } from './host-inputs.ts'
@@ -212,11 +212,20 @@ export class HostJobs {
     await live.receiving.end(this.#isClosing).catch((error: unknown) => {
       this.#c.log.warn({ err: error }, 'half an input could not be removed; the janitor does')
     })
-    if (execution.output.length > INLINE_BYTES) {
-      const signal = AbortSignal.timeout(WRITE_OUTPUT_MS)
-      await this.#c.blobs.write([execution.output], { signal, maxBytes: execution.output.length })
+    this.#end(live, await this.#kept(execution))
+  }
+
+  /** A disk without room for a large output costs its job, and not the host: records have room of their own. */
+  async #kept(execution: Execution): Promise<Execution> {
+    const { output } = execution
+    if (output.length <= INLINE_BYTES) return execution
+    try {
+      await this.#c.blobs.write([output], { signal: AbortSignal.timeout(WRITE_OUTPUT_MS), maxBytes: output.length })
+      return execution
+    } catch (error) {
+      this.#c.log.error({ err: error, bytes: output.length }, 'an output could not be written; its job is not charged')
+      return failed('host_failed', asMecaError(error), this.#c.wallNow(), execution.outcome.warm)
     }
-    this.#end(live, execution)
   }
 
   /** Phases at once, bytes of a fetch now and then: an engine reports every few kilobytes. */

@@ -33,6 +33,19 @@ const POINTS: readonly Failpoint[] = [
   'client.result-written',
 ]
 
+/** Where a job with files is in the middle of something. */
+const FILES_POINTS: readonly Failpoint[] = [
+  'client.input-going',
+  'engine.room-made',
+  'engine.staged',
+  'engine.files-started',
+  'engine.files-ended',
+  'files.collected',
+  'files.packed',
+  'files.kept',
+  'client.output-fetched',
+]
+
 describe('a market is killed under load, judged at the end', { skip }, () => {
   const random = randomFrom(seed)
   const { signal } = new AbortController()
@@ -62,17 +75,23 @@ describe('a market is killed under load, judged at the end', { skip }, () => {
     assert.deepEqual((await visitAll({ market, load, signal }, [point], 1, random, () => undefined)).unreached, [])
   })
 
-  test('G6 kill -9 of the engine in the middle of a job', { skip: noOwnEngine() }, async () => {
+  const filesPoint = FILES_POINTS[seed % FILES_POINTS.length] ?? 'engine.staged'
+  test(`G4 kill -9 in the middle of a job with files, at ${filesPoint}`, async () => {
+    assert.deepEqual((await visitAll({ market, load, signal }, [filesPoint], 1, random, () => undefined)).unreached, [])
+  })
+
+  const victim = seed % 2 === 0 ? 'engine' : 'engine with files'
+  test(`G6 kill -9 of the ${victim} in the middle of a job`, { skip: noOwnEngine() }, async () => {
     engine = await OwnEngine.open()
     await moveTo(engine, market)
     await load.one('plain')
-    const { toldMs } = await killOne(engine, market, load, 'engine')
+    const { toldMs } = await killOne(engine, market, load, victim)
     assert.ok(toldMs < 10_000, `told after ${toldMs} ms`)
   })
 
   test('G17 after all that nothing is lost, charged twice or left behind', async () => {
     const { findings, ended } = await settleAndJudge(market, load)
-    assert.deepEqual(findings, [], `seed ${seed}, ${point}`)
+    assert.deepEqual(findings, [], `seed ${seed}, ${point}, ${filesPoint}`)
     assert.deepEqual(engine === undefined ? [] : await leftIn(engine), [])
     assert.ok((ended['answered'] ?? 0) > 20, 'little was answered, so little was tried')
   })

@@ -39,7 +39,10 @@ async function diskRun(
         if (i % 2 === 1) await restartOnFullDisk(market)
         await rm(filler)
         await load.drain()
-        assert.equal((await load.one('plain'))?.status, 'answered', 'a host whose disk has room again takes no job')
+        const alive = await market.isAlive(market.host)
+        const result = await load.one('plain')
+        const why = `${load.refused.at(-1)?.code}; its process ${alive ? 'lives' : 'has ended'}: ${market.host.complaint()}`
+        assert.equal(result?.status, 'answered', `a host whose disk has room again takes no job: ${why}`)
         say(`disk full ${i + 1} of ${count}: ${refusals} jobs refused, ${load.told.length} ended`)
       }
       return { ...(await settleAndJudge(market, load)), refusals }

@@ -11,6 +11,7 @@ import type { RunResult } from '../../src/role/api-client.ts'
 import type { ChannelRow } from '../../src/role/api-money.ts'
 import { receiptDigest } from '../history/books.ts'
 import type { Asked, History, Line, Refused, Told } from '../history/history.ts'
+import { copierInput } from './files.ts'
 import type { CrashMarket, Seat } from './market.ts'
 
 /** Jobs in flight at any moment. */
@@ -31,10 +32,13 @@ const AGAIN = new Set([
   'disk_full',
 ])
 const PAUSE_MS = 250
+/** A caller thinks better of it within this, which is before, while or after its job runs. */
+const CANCEL_WITHIN_MS = 1_500
 /** A job that has no end after this has none. */
 const PATIENCE_MS = 120_000
 
-export type Kind = 'plain' | 'slow' | 'wait' | 'large' | 'upload' | 'fail'
+/** `files` sends and brings back some megabytes; `kept` leaves them at its host; `cancel` is ended by its caller somewhere on its way. */
+export type Kind = 'plain' | 'slow' | 'wait' | 'large' | 'upload' | 'fail' | 'files' | 'kept' | 'cancel'
 
 export class Load {
   readonly asked: Asked[] = []
@@ -70,13 +74,24 @@ export class Load {
   /** One job to its end; rejects where it has none. */
   async one(kind: Kind, ofTask?: string): Promise<RunResult | undefined> {
     const id = `job-${++this.#next}`
-    const { steady, brittle } = this.#market.tasks
-    const task = ofTask ?? (kind === 'fail' || this.#next % 4 === 0 ? brittle : steady)
-    const input = Buffer.from(`${kind} ${id} ${kind === 'upload' ? 'y'.repeat(100_000) : ''}`)
+    const { steady, brittle, files } = this.#market.tasks
+    const isFiles = kind === 'files' || kind === 'kept'
+    const task = ofTask ?? (isFiles ? files : kind === 'fail' || this.#next % 4 === 0 ? brittle : steady)
+    const input = isFiles
+      ? await copierInput(id, kind === 'kept')
+      : Buffer.from(`${kind === 'cancel' ? 'slow' : kind} ${id} ${kind === 'upload' ? 'y'.repeat(100_000) : ''}`)
     this.#inputs.set(id, { task, input })
     const { address: client } = this.#market.client.member
     this.asked.push({ client, job: id, task: taskIdOf(task), inputHash: hashOf(input) })
+    if (kind === 'cancel') void this.#cancelSoon(id)
     return this.#untilEnded(id, true)
+  }
+
+  /** Whatever comes of it, the job has an end: it is ended, was over before, or its client is down just now. */
+  async #cancelSoon(id: string): Promise<void> {
+    await pause(this.#random() * CANCEL_WITHIN_MS)
+    const api = await this.#market.api(this.#market.client).catch(() => undefined)
+    await api?.client.cancel(id).catch(() => undefined)
   }
 
   /** Asks for every job that was ever answered once more: the same receipt must come, at no cost. */
@@ -101,10 +116,13 @@ export class Load {
 
   #kind(): Kind {
     const at = this.#random()
-    if (at < 0.6) return 'plain'
-    if (at < 0.8) return 'slow'
-    if (at < 0.9) return 'large'
-    return at < 0.97 ? 'upload' : 'fail'
+    if (at < 0.55) return 'plain'
+    if (at < 0.7) return 'slow'
+    if (at < 0.77) return 'cancel'
+    if (at < 0.84) return 'large'
+    if (at < 0.9) return 'upload'
+    if (at < 0.95) return 'files'
+    return at < 0.97 ? 'kept' : 'fail'
   }
 
   async #watch(): Promise<void> {

@@ -23,6 +23,7 @@ import type { NodeApi } from '../../src/role/api.ts'
 import { startDevnet } from '../../src/wiring/devnet.ts'
 import type { Devnet, Member } from '../../src/wiring/devnet.ts'
 import { publishScript, SERVE } from '../e2e/tasks.ts'
+import { publishCopier } from './files.ts'
 import { readBooks } from '../history/books.ts'
 import { readChain } from '../history/chain.ts'
 import type { History } from '../history/history.ts'
@@ -67,8 +68,8 @@ export class CrashMarket {
   readonly client: Seat
   readonly hosts: Seat[]
   readonly developer: Seat
-  /** Two tasks, so that there are several rows; the second one's servers die of some inputs. */
-  readonly tasks: { steady: string; brittle: string }
+  /** Several tasks, so that there are several rows; the second one's servers die of some inputs, the third one takes files. */
+  readonly tasks: { steady: string; brittle: string; files: string }
 
   private constructor(devnet: Devnet, seats: Seat[], tasks: CrashMarket['tasks'], signal: AbortSignal) {
     const [developer, client, ...hosts] = seats
@@ -90,12 +91,13 @@ export class CrashMarket {
           return { role, member, pid: await pidOf(member), child: undefined, complaint: () => '' }
         }),
       )
-      const market = new CrashMarket(devnet, seats, { steady: '', brittle: '' }, signal)
+      const market = new CrashMarket(devnet, seats, { steady: '', brittle: '', files: '' }, signal)
       const developer = await market.api(market.developer)
       for (const name of ['steady', 'brittle'] as const) {
         const { cid } = await publishScript(developer, { name, run: SERVE, cgi: CGI }, signal)
         market.tasks[name] = cid
       }
+      market.tasks.files = await publishCopier(developer, signal)
       return market
     } catch (error) {
       await devnet.close()

@@ -34,6 +34,7 @@ const clientAlways: Visit = { who: 'client', often: true }
 const atStart: Visit = { who: 'host', provoke: () => Promise.resolve() }
 const missingImage: Visit = { who: 'host', provoke: runUnknownImage }
 const opening: Visit = { who: 'client', before: closeChannels }
+const files: Visit = { who: 'host', provoke: ({ load }) => load.one('files') }
 const closing: Visit = { who: 'client', provoke: closeChannels }
 
 export const VISITS: Record<Failpoint, Visit> = {
@@ -61,6 +62,8 @@ export const VISITS: Record<Failpoint, Visit> = {
   'client.voucher-written': clientAlways,
   'client.job-sent': clientAlways,
   'client.before-result': clientAlways,
+  'client.input-going': { who: 'client', provoke: ({ load }) => load.one('files') },
+  'client.output-fetched': { who: 'client', provoke: ({ load }) => load.one('files') },
   'client.result-written': clientAlways,
   'client.acknowledged': clientAlways,
   'client.close-agreed': closing,
@@ -92,6 +95,13 @@ export const VISITS: Record<Failpoint, Visit> = {
   'engine.ready': hostOnce,
   'engine.request-sent': hostAlways,
   'engine.mid-response': hostAlways,
+  'engine.room-made': files,
+  'engine.staged': files,
+  'engine.files-started': files,
+  'engine.files-ended': files,
+  'files.collected': files,
+  'files.kept': { who: 'host', provoke: ({ load }) => load.one('kept') },
+  'files.packed': files,
   'money.withdrawn': { who: 'host', before: claimSome, provoke: withdraw },
 }
 

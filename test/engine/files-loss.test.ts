@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test'
 import { MecaError } from '../../src/core/errors.ts'
 import { DockerEngine } from '../../src/engine/docker.ts'
 import type { FilesRun, StagedEntry } from '../../src/engine/engine.ts'
+import { eventually } from '../support/eventually.ts'
 import { fragileDaemon } from '../support/daemon.ts'
 import type { FragileDaemon } from '../support/daemon.ts'
 import { NEVER, TestEngine, failure, input, leftBy } from '../support/engine.ts'
@@ -91,6 +92,25 @@ test(
     }
   },
 )
+
+test('what an engine still has of a run when it comes back goes without a sweep, volumes too', { skip }, async (at) => {
+  const owner = `test-${randomBytes(6).toString('hex')}`
+  const daemon = await fragileDaemon()
+  const engine = new DockerEngine({ owner, socketPath: daemon.path, sidecars: 0 })
+  const watcher = new TestEngine(0, owner)
+  at.after(async () => {
+    await engine.close()
+    await daemon.close()
+    await watcher.end()
+  })
+  const options = { name: t.name(), staged: slowly(), onStarted: () => daemon.die() }
+  await failure('engine_unavailable', engine.run(image, LONG, options, NEVER))
+  assert.ok((await watcher.volumes()).length > 0)
+  await daemon.comeBack()
+  await eventually('containers and volumes are gone', async () => {
+    return (await watcher.containers()).length + (await watcher.volumes()).length === 0
+  })
+})
 
 test(
   'a holder that ends while the task runs, or before the outputs are taken, is the host’s failure',

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Transform } from 'node:stream'
 
-export type FragileDaemon = { path: string; die: () => void; close: () => Promise<void> }
+export type FragileDaemon = { path: string; die: () => void; comeBack: () => Promise<void>; close: () => Promise<void> }
 
 /** With `newsLateMs` the ends of containers are told that much later. */
 export async function fragileDaemon(newsLateMs = 0): Promise<FragileDaemon> {
@@ -32,8 +32,11 @@ export async function fragileDaemon(newsLateMs = 0): Promise<FragileDaemon> {
       .pipe(daemon)
     daemon.pipe(late(() => lateMs)).pipe(client)
   })
-  server.listen(path)
-  await once(server, 'listening')
+  const comeBack = async () => {
+    server.listen(path)
+    await once(server, 'listening')
+  }
+  await comeBack()
   const die = () => {
     server.close()
     for (const socket of open) socket.destroy()
@@ -42,7 +45,7 @@ export async function fragileDaemon(newsLateMs = 0): Promise<FragileDaemon> {
     die()
     await rm(folder, { recursive: true, force: true })
   }
-  return { path, die, close }
+  return { path, die, comeBack, close }
 }
 
 function late(byMs: () => number): Transform {
