@@ -51,9 +51,9 @@ function byOf(text: string): EarningsBy {
   throw new MecaError('bad_input', `--by takes day, task or client, got ${quote(text)}`, { cure: 'give one of them' })
 }
 
-/** Days begin at midnight UTC, as they do in the report. */
+/** Days begin at midnight UTC, as they do in the report; a time ago may be any. */
 function timeOf(text: string, now: number): number {
-  if (!/^[0-9]{4}-[0-9]{2}-[0-9]{2}$/.test(text)) return Math.max(0, now - parseDuration(text, '--since'))
+  if (!/^[0-9]{4}-[0-9]{2}-[0-9]{2}$/.test(text)) return Math.max(0, now - parseDuration(text, '--since', Infinity))
   const at = Date.parse(`${text}T00:00:00Z`)
   if (!Number.isNaN(at) && new Date(at).toISOString().startsWith(text)) return Math.max(0, at)
   throw new MecaError('bad_input', `--since has ${text}, which is no day`, { cure: 'write it like 2026-11-01' })

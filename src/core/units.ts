@@ -100,14 +100,14 @@ const DURATIONS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000,
 /** A timer holds 31 bits of milliseconds; Node lets a longer one fire at once. */
 export const MAX_DURATION_MS = 2 ** 31 - 1
 
-/** `90s`, `10m`, `250ms` → milliseconds. Throws `bad_input`. */
-export function parseDuration(text: string, what = 'duration'): number {
+/** `90s`, `10m`, `250ms` → milliseconds; what no timer waits for may be longer. Throws `bad_input`. */
+export function parseDuration(text: string, what = 'duration', maxMs = MAX_DURATION_MS): number {
   const match = /^([0-9]{1,9})(ms|s|m|h|d)$/.exec(text)
   const unit = DURATIONS[match?.[2] ?? '']
   if (match === null || unit === undefined)
     throw new MecaError('bad_input', `${what} must be like 90s, 10m or 2h, got ${quote(text)}`)
   const ms = Number(match[1]) * unit
-  if (ms > MAX_DURATION_MS) throw new MecaError('bad_input', `${what} ${text} is over the longest one, 24 days`)
+  if (ms > maxMs) throw new MecaError('bad_input', `${what} ${text} is over the longest one, 24 days`)
   return ms
 }
 
