@@ -50,7 +50,10 @@ const LOOK_MS = 30_000
 export async function untilClosed(context: Context, api: NodeApi, begun: ChannelSummary): Promise<ChannelSummary> {
   let channel = begun
   if (channel.state === 'closing')
-    context.output.say(`the host did not answer; waiting until ${date(channel.closesAt) ?? 'its delay is over'} UTC`)
+    context.output.say(
+      `the host did not answer; waiting until ${date(channel.closesAt) ?? 'its delay is over'} UTC; ` +
+        'stopped before, nothing is lost: meca channel close goes on then',
+    )
   while (channel.state !== 'closed') {
     const leftMs = (channel.closesAt ?? 0) - Date.now()
     await sleep(Math.min(LOOK_MS, Math.max(LATE_MS, leftMs)), undefined, { signal: context.signal })

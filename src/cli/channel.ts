@@ -4,6 +4,7 @@ import { MecaError } from '../core/errors.ts'
 import { AMOUNT_HELP } from '../core/money.ts'
 import { parseAddress, quote, zHash } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
+import type { NodeApi } from '../role/api.ts'
 import type { TokenInfo } from '../role/api-common.ts'
 import type { ChannelSummary } from '../role/api-money.ts'
 import { currencyOf, money, readAmount, tokenNamed } from './amounts.ts'
@@ -64,8 +65,15 @@ function openChannel(context: Context, host: string, deposit: string, flags: { t
     const token = flags.token === undefined ? undefined : tokenNamed(flags.token, tokens, '--token')
     const inToken = async () => (token === undefined ? (await api.info()).token : currencyOf(token, tokens))
     const amount = await readAmount(deposit, 'the deposit', inToken)
+    await confirmUnknown(context, api, address)
     showChannel(context, await api.money.open(address, amount, context.signal, token), tokens)
   })
+}
+
+/** Money for an address with a typing error would lie there for the whole close delay. */
+async function confirmUnknown(context: Context, api: NodeApi, host: Hex): Promise<void> {
+  const known = (await api.client.hosts()).some((one) => one.host === host)
+  if (!known) await context.confirm(`No host ${host} is registered or heard. Lock money for it all the same?`)
 }
 
 async function closeChannel(context: Context, id: string, { wait }: { wait?: boolean }): Promise<void> {

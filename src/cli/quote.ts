@@ -35,10 +35,19 @@ function quoteTask(context: Context, ref: string, flags: QuoteFlags & { inputByt
       id: report.hosts.map(({ host }) => host).join('\n'),
       text: hostsText(report, await tokensOf(api)),
     })
-    context.output.say(refusalsText(report.refusals))
+    context.output.say(nobodyAsked(report) ? whyNobody(flags.host) : refusalsText(report.refusals))
     if (report.hosts.length > 0) context.next(`run ${ref} --data …`)
     return report.hosts.length > 0 ? 0 : 4
   })
+}
+
+function nobodyAsked({ hosts, refusals }: QuoteReport): boolean {
+  return hosts.length === 0 && refusals.length === 0
+}
+
+function whyNobody(host: string | undefined): string {
+  const who = host === undefined ? 'no host offers anything on this market' : `the host ${host} offers nothing`
+  return `${who} just now; see meca hosts list, and meca doctor whether you are connected to the market`
 }
 
 function hostsText({ hosts, token, name, maxSeconds }: QuoteReport, tokens: TokenInfo[]): string {

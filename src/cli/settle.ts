@@ -1,6 +1,7 @@
 /** `meca claim`, `meca withdraw`, `meca reconcile`: from signed vouchers to money, and the proof that it adds up. */
 import type { Command } from 'commander'
 import { MecaError } from '../core/errors.ts'
+import type { ReconcileLine } from '../role/api-money.ts'
 import { money, tokenNamed } from './amounts.ts'
 import { channelOf } from './channel.ts'
 import { claimedText } from './claimed.ts'
@@ -92,19 +93,22 @@ function withdrawAll(context: Context, { token }: { token?: string }): Promise<v
 
 function reconcileAll(context: Context): Promise<number> {
   return context.withApi(async (api) => {
-    const report = await api.money.reconcile(context.signal)
+    const [report, tokens] = [await api.money.reconcile(context.signal), await tokensOf(api)]
     const rows = report.lines.map((l) => [
       l.channel.slice(0, 14),
       l.task.slice(0, 14),
       l.what,
-      l.ledger,
-      l.chain,
-      l.difference,
-      l.ok ? 'ok' : 'DIFFERS',
+      ...[l.ledger, l.chain, l.difference].map((amount) => money(amount, l.token, tokens)),
+      verdictOf(l),
     ])
     const words = report.ok ? 'the ledgers and the chain agree' : 'the ledgers and the chain differ'
     const head = ['CHANNEL', 'TASK', 'WHAT', 'LEDGER', 'CHAIN', 'DIFFERENCE', '']
     context.output.result({ json: report, text: rows.length === 0 ? words : `${table(head, rows)}\n${words}` })
     return report.ok ? 0 : 9
   })
+}
+
+function verdictOf({ ok, difference }: ReconcileLine): string {
+  if (!ok) return 'DIFFERS'
+  return difference === '0' ? 'ok' : 'not claimed yet'
 }

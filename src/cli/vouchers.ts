@@ -40,7 +40,9 @@ export function exportVouchers(context: Context, out: string): Promise<void> {
 /** Takes back what is worth something, and claims it. Exit code 2 where a line was refused. */
 export function importVouchers(context: Context, from: string, highest: boolean): Promise<number> {
   return context.withApi(async (api) => {
-    const report = await restore(context, api, resolve(from), highest)
+    const path = resolve(from)
+    const report = await restore(context, api, path, highest)
+    if (report.rows.length === 0) context.output.say(`there is no voucher in ${path}`)
     const claim = await api.money.claim({}, context.signal)
     const refused = report.rows.flatMap((row, i) => (row.outcome === 'refused' ? [{ line: i + 1, ...row }] : []))
     const { rows: _, ...counts } = report
@@ -55,7 +57,7 @@ export function importVouchers(context: Context, from: string, highest: boolean)
 
 async function restore(context: Context, api: NodeApi, path: string, highest: boolean): Promise<RestoreReport> {
   const report: RestoreReport = { adopted: 0, known: 0, collected: 0, refused: 0, rows: [] }
-  for await (const lines of partsOf(path)) {
+  for await (const lines of partsOf(path, (told) => context.output.say(told))) {
     const part = await api.money.restore(lines, highest ? { highest } : {}, context.signal)
     for (const key of ['adopted', 'known', 'collected', 'refused'] as const) report[key] += part[key]
     report.rows.push(...part.rows)
@@ -63,8 +65,11 @@ async function restore(context: Context, api: NodeApi, path: string, highest: bo
   return report
 }
 
-/** A last line without its end is what a crash leaves; it is no finding, and its voucher was never acted upon. */
-async function* partsOf(path: string): AsyncGenerator<string[]> {
+/**
+ * A last line that is cut is what a crash leaves: it is no finding, and its voucher was never acted upon. A whole one
+ * that only lacks its end, as some editors leave it, is worth its money.
+ */
+async function* partsOf(path: string, say: (told: string) => void): AsyncGenerator<string[]> {
   const part: string[] = []
   let count = 0
   const isWhole = await endsWhole(path)
@@ -74,8 +79,20 @@ async function* partsOf(path: string): AsyncGenerator<string[]> {
     part.push(line.slice(0, MAX_SENT))
     if (part.length > PART) yield part.splice(0, PART)
   }
-  if (!isWhole) part.pop()
+  if (!isWhole && !isJson(part.at(-1) ?? '')) {
+    part.pop()
+    say(`line ${count} is cut off in the middle, as a crash leaves it, and was passed over`)
+  }
   if (part.length > 0) yield part
+}
+
+function isJson(line: string): boolean {
+  try {
+    JSON.parse(line)
+    return true
+  } catch {
+    return false // Which is the answer.
+  }
 }
 
 /** A longer line is no voucher, and is refused as it is. */
@@ -86,7 +103,10 @@ async function endsWhole(path: string): Promise<boolean> {
     throw new MecaError('not_found', `The file ${path} cannot be read`, { cause, cure: 'name an exported file' })
   })
   try {
-    const { size } = await file.stat()
+    const stat = await file.stat()
+    const { size } = stat
+    if (!stat.isFile())
+      throw new MecaError('bad_input', `${path} is no regular file`, { cure: 'name an exported file' })
     const last = Buffer.alloc(1)
     await file.read(last, 0, 1, Math.max(0, size - 1))
     return size === 0 || last.toString() === '\n'

@@ -49,6 +49,7 @@ export const withdrawReport = z
 const line = z.object({
   channel: hash,
   task: hash,
+  token: address,
   what: z.string(),
   ledger: money,
   chain: money,

@@ -64,7 +64,18 @@ export type ClaimReport = ClaimedIn & { tx: Hex | null; gas: string; others: Cla
 export type WithdrawReport = { tx: Hex | null; gas: string; amount: string; to: Hex; token: Hex }
 export type ReconcileReport = {
   ok: boolean
-  lines: { channel: Hex; task: Hex; what: string; ledger: string; chain: string; difference: string; ok: boolean }[]
+  lines: ReconcileLine[]
+}
+/** `difference` is what is not claimed yet; it may be none where the channel is closed, and never less. */
+export type ReconcileLine = {
+  channel: Hex
+  task: Hex
+  token: Hex
+  what: string
+  ledger: string
+  chain: string
+  difference: string
+  ok: boolean
 }
 
 export type PayoutReport = { host: Hex; payee: Hex; registered: boolean; tx: Hex | null }

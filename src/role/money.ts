@@ -5,6 +5,7 @@ import type { Totals } from '../core/ledger.ts'
 import type { ChannelRecord } from '../core/records.ts'
 import type { Signer } from '../core/signature.ts'
 import type { Domain } from '../core/typed.ts'
+import { NATIVE } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
 import { failpoint } from '../failpoint.ts'
 import type { TokenInfo } from './api-common.ts'
@@ -73,6 +74,7 @@ export class Money implements MoneyApi {
   }
 
   async wallet(signal: AbortSignal): Promise<WalletInfo> {
+    await this.#c.recovery.idle(signal)
     const balances = await Promise.all(
       this.#c.tokens.map(async (token) => ({
         token,
@@ -85,6 +87,7 @@ export class Money implements MoneyApi {
   }
 
   async channels(signal: AbortSignal): Promise<ChannelSummary[]> {
+    await this.#c.recovery.idle(signal)
     for (const channel of this.#c.clientBook.channels.values()) {
       if (channel.state !== 'closed') await this.#readLanes(await this.#c.payer.refresh(channel, signal), signal)
     }
@@ -92,6 +95,10 @@ export class Money implements MoneyApi {
   }
 
   async open(host: Hex, deposit: bigint, signal: AbortSignal, token = this.#defaultToken()): Promise<ChannelSummary> {
+    if (deposit === 0n || host === NATIVE)
+      throw new MecaError('bad_input', `A channel needs a host and a deposit, got ${host} and ${deposit}`, {
+        cure: 'give the address of a host (meca hosts list) and an amount above 0',
+      })
     const channel = await this.#c.payer.open(host, token, deposit, deposit, signal)
     return summary(channel, this.#c.clientBook)
   }
@@ -148,7 +155,13 @@ export class Money implements MoneyApi {
   }
 
   async claim(options: { channel?: Hex }): Promise<ClaimReport> {
-    const claims = await this.#host().settler.claim(options.channel)
+    const { settler } = this.#host()
+    const { channel } = options
+    if (channel !== undefined && !(await this.#c.hostBook()).channels.has(channel))
+      throw new MecaError('not_found', `This node has no channel ${channel} as a host`, {
+        cure: 'see meca channel list',
+      })
+    const claims = await settler.claim(channel)
     const own = this.#defaultToken()
     const sums = [...Map.groupBy(claims, ({ token }) => token)].map(([token, of]) => claimedIn(token, of))
     const main = sums.find(({ token }) => token === own) ?? sums[0] ?? claimedIn(own, [])
@@ -183,6 +196,7 @@ export class Money implements MoneyApi {
       lines.push({
         channel: channel.channelId,
         task: NO_TASK,
+        token: channel.terms.token,
         what: 'paid out of the deposit',
         ledger: paid.toString(),
         chain: state.claimed.toString(),
@@ -193,7 +207,11 @@ export class Money implements MoneyApi {
     return { ok: lines.every(({ ok }) => ok), lines }
   }
 
-  payout(to: Hex | undefined, signal: AbortSignal): Promise<PayoutReport> {
+  async payout(to: Hex | undefined, signal: AbortSignal): Promise<PayoutReport> {
+    if (to === NATIVE)
+      throw new MecaError('bad_input', `Nobody has the address ${to}, so nothing is paid to it`, {
+        cure: 'give an address that you hold the key of',
+      })
     return this.#c.chain.payout(to, signal)
   }
 
@@ -289,6 +307,7 @@ function line(
   return {
     channel: channel.channelId,
     task: row.taskId,
+    token: channel.terms.token,
     what,
     ledger: billed.toString(),
     chain: paid.toString(),

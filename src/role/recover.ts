@@ -5,6 +5,7 @@
  * The bound: it never signs less than what the chain has paid or a host can show, so it pays no job twice. A host that
  * shows less than it has hurts itself alone.
  */
+import { once } from 'node:events'
 import type { Logger } from 'pino'
 import { cidOf } from '../core/cid.ts'
 import { asMecaError } from '../core/errors.ts'
@@ -34,13 +35,30 @@ export type RecoverComponents = {
 
 export class Recovery {
   readonly #c: RecoverComponents
+  #running: Promise<unknown> = Promise.resolve()
 
   constructor(c: RecoverComponents) {
     this.#c = c
   }
 
   /** Channels that the book does not know, found and written down; then their hosts are asked. */
-  async run(signal: AbortSignal): Promise<RecoverReport> {
+  run(signal: AbortSignal): Promise<RecoverReport> {
+    const running = this.#run(signal)
+    // Its own caller is told of a failure; who only waits is not.
+    this.#running = running.catch(() => undefined)
+    return running
+  }
+
+  /** Resolves once no search is under way: before, the book does not say what this client has. */
+  async idle(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    const over = new AbortController()
+    const cut = once(signal, 'abort', { signal: over.signal })
+    await Promise.race([this.#running, cut]).finally(() => over.abort())
+    signal.throwIfAborted()
+  }
+
+  async #run(signal: AbortSignal): Promise<RecoverReport> {
     const found = await this.#find(signal)
     const channels: RecoverReport['channels'] = []
     for (const channel of found) channels.push(await this.#ask(channel, signal))

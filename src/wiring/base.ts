@@ -16,6 +16,7 @@ import { Wallet } from '../chain/wallet.ts'
 import type { Config } from '../config.ts'
 import { MecaError } from '../core/errors.ts'
 import type { Signer } from '../core/signature.ts'
+import { findingsOf } from '../core/text.ts'
 import { NATIVE, zAddress, zCount } from '../core/units.ts'
 import type { Hex } from '../core/units.ts'
 import type { Ipfs } from '../ipfs/store.ts'
@@ -187,7 +188,9 @@ export async function readDeployment(config: Config): Promise<Deployment> {
     })
   })
   try {
-    return zDeployment.parse(JSON.parse(text))
+    const parsed = zDeployment.safeParse(JSON.parse(text))
+    if (parsed.success) return parsed.data
+    throw new Error(findingsOf(parsed.error))
   } catch (cause) {
     throw new MecaError('bad_config', `${file} is not a deployment file`, {
       cause,

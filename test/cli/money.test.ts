@@ -99,8 +99,17 @@ test('since a day means since its midnight in UTC; since a time means so long ag
   await bench.run(['earnings', '--since', '2026-11-01'])
   const asked = () => (bench.calls.at(-1)?.args[0] as { since: number }).since
   assert.equal(asked(), Date.UTC(2026, 10, 1))
-  await bench.run(['earnings', '--since', '24h'])
-  assert.ok(Math.abs(Date.now() - 86_400_000 - asked()) < 60_000)
+  for (const [text, days] of [
+    ['24h', 1],
+    ['30d', 30],
+  ] as const) {
+    const before = Date.now()
+    assert.equal((await bench.run(['earnings', '--since', text])).exit, 0)
+    const ago = asked() + days * 86_400_000
+    assert.ok(ago >= before && ago <= Date.now())
+  }
+  await bench.run(['earnings', '--since', '999999999d'])
+  assert.equal(asked(), 0)
 })
 
 test('vouchers are exported into a new file, and never over one that is there', async (t) => {
@@ -133,7 +142,38 @@ test('an import sends the lines in parts, passes a cut last line over, claims, a
   assert.deepEqual(report.findings[0], { line: 1, outcome: 'refused', code: 'bad_input', reason: 'no' })
   assert.equal(exit, 2)
   assert.equal((await bench.run(['claim', '--import', `${file}.none`])).exit, 3)
+  assert.equal((await bench.run(['claim', '--import', folderOf(t)])).exit, 2)
   assert.equal((await bench.run(['claim', '--import', file, '--channel', CHANNEL])).exit, 2)
+})
+
+test('a last line that lacks only its end is worth its money; one that is cut is told, and so is an empty file', async (t) => {
+  const bench = makeBench(t)
+  const file = join(folderOf(t), 'vouchers.jsonl')
+  for (const [text, sent, told] of [
+    ['{"n":1}\n{"n":2}', ['{"n":1}', '{"n":2}'], /^$/],
+    ['{"n":1}\n{"n":', ['{"n":1}'], /^line 2 is cut off/m],
+    ['', undefined, /^there is no voucher in/m],
+  ] as const) {
+    writeFileSync(file, text)
+    bench.calls.length = 0
+    const { stderr } = await bench.run(['claim', '--import', file])
+    assert.deepEqual(bench.calls.find(({ name }) => name === 'restore')?.args[0], sent)
+    assert.match(stderr, told)
+  }
+})
+
+test('money is not locked for an address that is no host without asking; nobody to ask for a quote has its reason', async (t) => {
+  const bench = makeBench(t)
+  const stranger = `0x${'5'.repeat(40)}`
+  const asked = await bench.run(['channel', 'open', stranger, '0.01', '--no-input'])
+  assert.deepEqual([asked.exit, bench.calls.some(({ name }) => name === 'open')], [10, false])
+  assert.match(asked.stderr, /No host 0x5+ is registered or heard/)
+  assert.equal((await bench.run(['channel', 'open', stranger, '0.01', '--yes'])).exit, 0)
+  const { quote } = bench.api.client
+  bench.api.client.quote = async (...args) => ({ ...(await quote(...args)), hosts: [], refusals: [] })
+  const nobody = await bench.run(['quote', CID, '--host', stranger])
+  assert.equal(nobody.exit, 4)
+  assert.match(nobody.stderr, /the host 0x5+ offers nothing just now/)
 })
 
 test('a close that waits asks again until the channel is closed', async (t) => {

@@ -73,7 +73,7 @@ const EXAMPLES: Record<string, Example> = {
   claim: { argv: [], text: /^claimed +0\.000000000000009 ETH/ },
   withdraw: { argv: [], text: /^withdrawn +0\.000000000000008 ETH/ },
   earnings: { argv: [], text: /^AS +RUN[^]*adds up to the chain: yes, 0 difference\n$/ },
-  reconcile: { argv: [], text: /the ledgers and the chain agree\n$/ },
+  reconcile: { argv: [], text: / 0\.000000000000001 ETH +not claimed yet\nthe ledgers and the chain agree\n$/ },
   'wallet create': { argv: [], text: /^0x1{40}\n$/ },
   'wallet show': { argv: [], text: /^0x2{40}\nTOKEN +WALLET[^]*1\.5 ETH/ },
   doctor: { argv: [], text: /^ok +chain: block 12/ },

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { findAnvil } from '../../src/chain/anvil.ts'
+import { NATIVE } from '../../src/core/units.ts'
 import type { ChannelSummary } from '../../src/role/api-money.ts'
 import { failure } from '../support/engine.ts'
 import { heard, openParties, requireAgreement, settled, signal } from './parties.ts'
@@ -58,6 +59,9 @@ describe('leaving', { skip }, () => {
     await requireAgreement(client)
     await requireAgreement(host)
     await failure('not_found', client.money.close(`0x${'12'.repeat(32)}`, signal))
+    await failure('not_found', host.money.claim({ channel: `0x${'12'.repeat(32)}` }, signal))
+    await failure('bad_input', client.money.open(host.address, 0n, signal))
+    await failure('bad_input', client.money.open(NATIVE, 1n, signal))
     assert.equal((await client.money.close(channel, signal)).state, 'closed', 'closing it again changes nothing')
     await client.close()
   })

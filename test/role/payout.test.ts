@@ -52,6 +52,7 @@ describe('a cold address for earnings', { skip }, () => {
   })
 
   test('cannot be changed by the hot key: not by command, and not by calling the contracts', async () => {
+    await failure('bad_input', host.money.payout(NATIVE, signal))
     const error = await failure('unauthorized', host.money.payout(host.address, signal))
     assert.match(error.message, new RegExp(`goes to ${cold}`))
     const { wallet, chain } = host.base

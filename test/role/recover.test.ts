@@ -68,6 +68,17 @@ describe('a client that lost its disk', { skip }, () => {
     await requireAgreement(host)
   })
 
+  test('never says that it has no channels while it still looks for them', async () => {
+    const known = (await channels()).map(({ channel }) => channel)
+    await client.close()
+    client = await parties.open(`client-${++losses}`, CLIENT, { meets: host })
+    assert.deepEqual(
+      (await channels()).map(({ channel }) => channel),
+      known,
+    )
+    assert.equal(known.length, 1)
+  })
+
   test('never signs below what it signed', async () => {
     const signed: Totals = hostRow().vouched
     await loseDisk()

@@ -456,7 +456,18 @@ function money(): MoneyApi {
     }),
     reconcile: async () => ({
       ok: true,
-      lines: [{ channel: CHANNEL, task: TASK_ID, what: 'claimed', ledger: '0', chain: '0', difference: '0', ok: true }],
+      lines: [
+        {
+          channel: CHANNEL,
+          task: TASK_ID,
+          token: TOKEN,
+          what: 'claimed',
+          ledger: '9000',
+          chain: '8000',
+          difference: '1000',
+          ok: true,
+        },
+      ],
     }),
   }
 }
