@@ -112,7 +112,12 @@ export class RawClient {
   }
 
   /** Sends jobs with a voucher that covers them beside what was vouched before. */
-  submit(terms: ChannelTerms, task: Published, jobs: readonly JobRequest[], inputs: readonly string[]): Totals {
+  submit(
+    terms: ChannelTerms,
+    task: Published,
+    jobs: readonly JobRequest[],
+    inputs: readonly (string | Uint8Array)[],
+  ): Totals {
     const before = this.target.side.book.row(this.channelId(terms), task.taskId) ?? emptyRow()
     const totals = nextVoucher(
       before,

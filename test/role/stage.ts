@@ -18,6 +18,7 @@ import type { Engine, Instance, Reply } from '../../src/engine/engine.ts'
 import { thisPlatform } from '../../src/image/layout.ts'
 import { createLog, Redaction } from '../../src/log.ts'
 import { formatManifest } from '../../src/task/package.ts'
+import type { FormatName } from '../../src/task/package.ts'
 import { makeCloser, openBase } from '../../src/wiring/base.ts'
 import type { Base, Closer } from '../../src/wiring/base.ts'
 import { prepareHome } from '../../src/wiring/prepare.ts'
@@ -32,6 +33,8 @@ const CONFIG = { resource: { cpu: 1, mem: 64, use_gpu: false, gpu_count: 0 } }
 export const RESOURCES = { cpuMillis: 1000, memoryBytes: 64 * 2 ** 20, gpus: 0 }
 
 export type Published = { cid: string; taskId: Hex }
+/** What a task is described by, where it is not a MECA task. */
+export type Descriptor = { format: FormatName; path: string; text: string }
 
 export type Stage = {
   market: Market
@@ -39,7 +42,7 @@ export type Stage = {
   /** A name that was opened before is the same home again. */
   open(name: string, account: number, flags?: Record<string, unknown>): Promise<{ base: Base; closer: Closer }>
   /** The package goes to every one of `holders`, so that no test waits for a transfer between them. */
-  publish(name: string, holders: readonly Base[]): Promise<Published>
+  publish(name: string, holders: readonly Base[], of?: Descriptor): Promise<Published>
   /** Opens a channel on chain that pays `host`, signed by the account's own key. */
   openChannel(account: number, host: Hex, deposit?: bigint, closeDelaySeconds?: number): Promise<ChannelTerms>
   close(): Promise<void>
@@ -77,7 +80,7 @@ export async function openStage(): Promise<Stage> {
     market,
     closer,
     open,
-    publish: (name, holders) => publish(market, name, holders),
+    publish: (name, holders, of) => publish(market, name, holders, of),
     openChannel: async (account, host, deposit = DEPOSIT, closeDelaySeconds = 900) => {
       const client = market.signer(account).address
       const salt = toHex(randomBytes(32))
@@ -89,7 +92,12 @@ export async function openStage(): Promise<Stage> {
   }
 }
 
-async function publish(market: Market, name: string, holders: readonly Base[]): Promise<Published> {
+async function publish(
+  market: Market,
+  name: string,
+  holders: readonly Base[],
+  { format, path, text }: Descriptor = { format: 'meca', path: 'config.json', text: JSON.stringify(CONFIG) },
+): Promise<Published> {
   const developer = market.signer(DEVELOPER).address
   const { os, architecture } = thisPlatform()
   const digest = `sha256:${'ab'.repeat(32)}`
@@ -99,7 +107,7 @@ async function publish(market: Market, name: string, holders: readonly Base[]): 
     version: '1.0.0',
     title: name,
     description: '',
-    format: 'meca',
+    format,
     developer,
     fee: FEE,
     token: NATIVE,
@@ -107,11 +115,11 @@ async function publish(market: Market, name: string, holders: readonly Base[]): 
     resources: RESOURCES,
     determinism: 'none',
     needsNetwork: false,
-    descriptor: 'config.json',
+    descriptor: path,
   })
   const entries = [
     { path: 'task.json', content: Buffer.from(manifest) },
-    { path: 'config.json', content: Buffer.from(JSON.stringify(CONFIG)) },
+    { path, content: Buffer.from(text) },
   ]
   let cid = ''
   for (const { ipfs } of holders) ({ cid } = await ipfs.addFolder(entries, { signal: market.signal }))
