@@ -58,8 +58,8 @@ async function tryFrom(good: string, seed: number, from: number, count: number):
 }
 
 /**
- * Closed and opened between, so that there are table files and not only the newest log. What is kept is the state of a
- * killed process, whose newest writes may be in the tail alone.
+ * Closed and opened between, so that there are table files and not only the newest log. What is kept is what a killed
+ * process leaves: its head does not count the newest writes, which stand in the tail.
  */
 async function fill(folder: string, killed: string): Promise<void> {
   for (let round = 0; round < 3; round++) {
@@ -71,9 +71,14 @@ async function fill(folder: string, killed: string): Promise<void> {
         pay(world, `once-${round}-${i}`, { jobs: i, hostAmount: 1n }),
       ])
     }
-    if (round === 2) await cp(folder, killed, { recursive: true, filter: (path) => !/lock\.[0-9]+$/.test(path) })
+    if (round === 2) await cpNewest(folder, killed)
     await closeWorld(world)
   }
+  await cp(folder, killed, { recursive: true, force: false })
+}
+
+async function cpNewest(folder: string, to: string): Promise<void> {
+  for (const file of ['head', 'tail']) await cp(join(folder, file), join(to, file))
 }
 
 function summary(seed: number, outcomes: readonly Outcome[]): Tally {
