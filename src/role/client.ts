@@ -323,7 +323,10 @@ export class Client {
     return receipt === undefined ? 0n : receipt.hostAmount + receipt.developerAmount
   }
 
-  /** A channel that its host does not take any more is left alone from then on, and another one is opened, once. */
+  /**
+   * A channel that its host does not take any more is left alone from then on, and another one is opened, once. Where the
+   * host sees less money on it than this client does, the chain is asked, and what is missing put there.
+   */
   async #runPaid(candidate: Candidate, order: Order, refusals: readonly Refusal[]): Promise<RunResult> {
     const { offer, price } = candidate
     order.onProgress({ kind: 'step', step: 'host', detail: offer.host })
@@ -331,9 +334,10 @@ export class Client {
     try {
       return await this.#runOver(room, candidate, order, refusals)
     } catch (error) {
-      if (!(error instanceof MecaError) || !isChannelRefused(error)) throw error
+      if (!(error instanceof MecaError) || error.code !== 'payment' || (await this.#mayRun(order.id))) throw error
       room.release()
-      await this.#parts.payer.retire(room.channel)
+      if (isChannelRefused(error)) await this.#parts.payer.retire(room.channel)
+      else await this.#parts.payer.refresh(room.channel, order.signal)
     }
     const other = await this.#parts.payer.room(offer.host, price.token, total(price), order.signal)
     return this.#runOver(other, candidate, order, refusals)

@@ -150,8 +150,9 @@ export class Payer {
     const channel = this.#c.book.channels.get(known.channelId) ?? known
     const next = asSeen(channel, state, this.#c.wallNow())
     const isThere = state.deposit > 0n || state.closed
-    // Ending in the moment it was opened? That is looked at again before another one is opened in its place.
-    const isDoubtful = channel.state === 'opening' && next.state !== 'open' && this.#isYoung(channel.createdAt)
+    // Ending in the moment it was opened, and never used? That is looked at again before another one is opened in its place.
+    const isNew = channel.state === 'opening' && this.#c.book.vouchedOn(channel.channelId) === 0n
+    const isDoubtful = isNew && next.state !== 'open' && this.#isYoung(channel.createdAt)
     if (isDoubtful || (!isThere && next.state === 'open')) next.state = 'opening'
     await this.#write('channel', next)
     return next

@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto'
 import pino from 'pino'
 import { Chain, connect } from '../../src/chain/chain.ts'
 import { Channels } from '../../src/chain/channels.ts'
-import { openChannel } from '../../src/chain/deposit.ts'
+import { openChannel, topUpChannel } from '../../src/chain/deposit.ts'
 import { Wallet } from '../../src/chain/wallet.ts'
 import type { WalletOptions } from '../../src/chain/wallet.ts'
 import { MecaError } from '../../src/core/errors.ts'
@@ -151,7 +151,7 @@ async function openClientSide(t: Ending, market: Market, url: string, signal: Ab
       state: (id, s) => chainChannel(channels, id, s),
       settle: async (s) => void (await wallet.recover(s)),
       open: (terms, amount, s) => openChannel(side, terms, amount, s),
-      topUp: async (terms, amount, s) => void (await channels.topUp(wallet, terms, amount, s)),
+      topUp: (terms, amount, s) => topUpChannel(side, terms, amount, s),
       balance: (_, s) => chain.balance(address, s),
     },
     spending: {

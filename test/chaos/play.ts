@@ -5,6 +5,8 @@
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { Wallet } from '../../src/chain/wallet.ts'
+import type { WalletOptions } from '../../src/chain/wallet.ts'
 import { MecaError } from '../../src/core/errors.ts'
 import { sum } from '../../src/core/ledger.ts'
 import type { ChannelRecord } from '../../src/core/records.ts'
@@ -20,6 +22,7 @@ import { hostApi } from '../../src/wiring/host-api.ts'
 import { openHost } from '../../src/wiring/host-side.ts'
 import type { HostSide } from '../../src/wiring/host-side.ts'
 import { moneyApi } from '../../src/wiring/money-side.ts'
+import { intentStore } from '../../src/wiring/tables.ts'
 import { eventually, FakeEngine, FEE, openStage } from '../role/stage.ts'
 import type { Published, Stage } from '../role/stage.ts'
 import { settle } from './account.ts'
@@ -44,7 +47,7 @@ export type Step = (typeof STEPS)[number]
  */
 export type Reorg = { step: Step; depth: number; blanks: number; comesBack: boolean; orders: boolean }
 
-const CLOSE_SECONDS = 900
+export const CLOSE_SECONDS = 900
 export const MAX_DEPTH = 12
 /** Blocks between the plays, so that none undoes what was before it. */
 const BEDROCK = MAX_DEPTH + 2
@@ -67,14 +70,26 @@ export type Play = {
   plays: number
 }
 
-export async function openPlay(hostFlags: Record<string, unknown> = {}): Promise<Play> {
-  const stage = await openStage()
+/** By which addresses host and client ask the chain, and how long their wallets wait; the usual ones where absent. */
+export type PlayOptions = {
+  urls?: { host: string; client: string }
+  haste?: WalletOptions
+  requestTimeoutMs?: number
+  engine?: FakeEngine
+}
+
+export async function openPlay(options: PlayOptions = {}, stage?: Stage): Promise<Play> {
+  const { urls, haste, requestTimeoutMs = 10_000, engine = new FakeEngine() } = options
+  stage ??= await openStage()
   const purses = { host: makeSigner(randomBytes(32)).address, developer: makeSigner(randomBytes(32)).address }
-  const flags = { 'chain.pollMs': 50, 'client.depositJobs': 1 }
+  const flags = { 'chain.pollMs': 50, 'chain.requestTimeoutMs': requestTimeoutMs, 'client.depositJobs': 1 }
+  const rpc = (url: string | undefined) => (url === undefined ? {} : { 'chain.rpc': url })
   const quiet = { 'host.payout': purses.host, 'host.claimThreshold': '1000ETH', 'host.offerTtlMs': 300_000 }
-  const host = await stage.open('host', 3, { ...flags, ...quiet, ...hostFlags })
-  const side = await openHost(host.base, new FakeEngine().engine, host.closer, (error) => assert.fail(String(error)))
-  const client = await stage.open('client', 4, flags)
+  const host = await stage.open('host', 3, { ...flags, ...quiet, ...rpc(urls?.host) })
+  hurry(host.base, haste)
+  const side = await openHost(host.base, engine.engine, host.closer, (error) => assert.fail(String(error)))
+  const client = await stage.open('client', 4, { ...flags, ...rpc(urls?.client) })
+  hurry(client.base, haste)
   const clientSide = await openClient(client.base, client.closer)
   const developer = await stage.open('developer', DEVELOPER, flags)
   const developerSide = await openClient(developer.base, developer.closer)
@@ -88,6 +103,12 @@ export async function openPlay(hostFlags: Record<string, unknown> = {}): Promise
     billed: { host: 0n, developer: 0n },
     plays: 0,
   }
+}
+
+/** The node's own wallet, with less patience. */
+function hurry(base: Base, haste: WalletOptions | undefined): void {
+  if (haste !== undefined)
+    base.wallet = new Wallet(base.chain, base.signer, intentStore(base.store, base.tables.intents), haste)
 }
 
 type Go = { step: Step; act(): Promise<unknown>; isDone(): Promise<boolean> }

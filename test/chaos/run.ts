@@ -1,7 +1,7 @@
 /**
  * `npm run chaos:chain [-- --count N --seed S --only NAME]`: N reorganisations, first every step at every depth, then by
- * chance; and every behaviour of a lying endpoint, once for each 120 of them. A line for each, a summary as JSON at the
- * end; exit code 1 where a promise broke. NAME is a part of a step's or a behaviour's name.
+ * chance; and every behaviour of a lying endpoint, once for each 120 of them; the worst of them to whole nodes, once. A line
+ * for each, a summary as JSON at the end; exit code 1 where a promise broke. NAME is a part of a step's or a behaviour's name.
  */
 import { makeCloser } from '../../src/wiring/base.ts'
 import { startMarket } from '../chain/market.ts'
@@ -9,6 +9,8 @@ import { randomFrom } from '../support/random.ts'
 import { runOptions } from '../support/run-options.ts'
 import { BEHAVIOURS } from './behaviours.ts'
 import { publishTask, underLie } from './lie.ts'
+import { lieTo, openLied, SIDES, WORST } from './nodes.ts'
+import type { Lied } from './nodes.ts'
 import { MAX_DEPTH, MAX_PLAYS, openPlay, playOnce, STEPS } from './play.ts'
 import type { Play, Reorg } from './play.ts'
 import { TROUBLES } from './troubles.ts'
@@ -16,7 +18,7 @@ import { TROUBLES } from './troubles.ts'
 const { count, seed, only = '' } = runOptions({ count: STEPS.length * MAX_DEPTH, seed: 1 }, ['only'])
 const random = randomFrom(seed)
 const findings: { name: string; error: unknown }[] = []
-const done = { reorganisations: 0, lies: 0, troubles: 0 }
+const done = { reorganisations: 0, lies: 0, toNodes: 0, troubles: 0 }
 const startedAt = performance.now()
 
 /** Every step at every depth, round and round; what lies over the step, and whether transactions survive, by chance. */
@@ -75,6 +77,24 @@ async function lieAll(): Promise<void> {
   }
 }
 
+/** After a broken promise the next one begins anew. */
+async function lieToNodes(): Promise<void> {
+  const lies = WORST.filter(({ name }) => name.includes(only))
+  for (const side of lies.length > 0 ? SIDES : []) {
+    let lied: Lied | undefined
+    for (const lie of lies) {
+      const broken = findings.length
+      lied ??= await openLied()
+      const on = lied
+      await attempt(`lie to a whole ${side}: ${lie.name}`, 'toNodes', () => lieTo(on, side, lie))
+      if (findings.length === broken) continue
+      await lied.play.stage.close()
+      lied = undefined
+    }
+    await lied?.play.stage.close()
+  }
+}
+
 async function troubleAll(): Promise<void> {
   for (const { name, run } of TROUBLES.filter((trouble) => trouble.name.includes(only))) {
     const closer = makeCloser()
@@ -89,10 +109,11 @@ function say(text: string): void {
 
 await troubleAll()
 await lieAll()
+await lieToNodes()
 await playAll()
 for (const { name, error } of findings) {
   say(`\n${name}\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
 }
 const seconds = Math.round((performance.now() - startedAt) / 1000)
 process.stdout.write(`${JSON.stringify({ seed, ...done, findings: findings.length, seconds })}\n`)
-process.exitCode = findings.length > 0 || done.reorganisations + done.lies + done.troubles === 0 ? 1 : 0
+process.exitCode = findings.length > 0 || Object.values(done).every((n) => n === 0) ? 1 : 0

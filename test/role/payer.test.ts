@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import type { TestContext } from 'node:test'
 import fc from 'fast-check'
 import pino from 'pino'
+import { ZERO } from '../../src/core/ledger.ts'
 import { makeSigner } from '../../src/core/signature.ts'
 import { channelIdOf, makeDomain } from '../../src/core/typed.ts'
 import { NATIVE } from '../../src/core/units.ts'
@@ -18,6 +19,7 @@ import { openBook, word } from './home.ts'
 const HOST: Hex = `0x${'01'.repeat(20)}`
 const DOMAIN = makeDomain(1, `0x${'cc'.repeat(20)}`)
 const { signal } = new AbortController()
+const NOBODY: Hex = `0x${'00'.repeat(65)}`
 const TOKEN: Hex = `0x${'0a'.repeat(20)}`
 const OTHER_TOKEN: Hex = `0x${'0b'.repeat(20)}`
 const CURRENCIES = new Currencies([
@@ -31,6 +33,7 @@ async function makePayer(t: TestContext, spending: Partial<ClientComponents['spe
   const { book, store, tables, blobs } = await openBook(t, 'client')
   const deposits = new Map<Hex, bigint>()
   const made = { opened: 0, toppedUp: 0, balance }
+  const closed = new Set<Hex>()
   let salt = 0
   const pay = async (id: Hex, amount: bigint): Promise<void> => {
     await new Promise((resolve) => setTimeout(resolve, 20))
@@ -47,7 +50,8 @@ async function makePayer(t: TestContext, spending: Partial<ClientComponents['spe
     blobs,
     link: { openJobs: unused, put: unused, get: unused },
     chain: {
-      state: (id) => Promise.resolve({ deposit: deposits.get(id) ?? 0n, claimed: 0n, closesAt: 0, closed: false }),
+      state: (id) =>
+        Promise.resolve({ deposit: deposits.get(id) ?? 0n, claimed: 0n, closesAt: 0, closed: closed.has(id) }),
       open: (terms, amount) => pay(channelIdOf(DOMAIN, terms), amount).then(() => void made.opened++),
       settle: () => Promise.resolve(),
       topUp: (terms, amount) => pay(channelIdOf(DOMAIN, terms), amount).then(() => void made.toppedUp++),
@@ -72,7 +76,7 @@ async function makePayer(t: TestContext, spending: Partial<ClientComponents['spe
     onLateLog: () => undefined,
     wallNow: () => 1,
   }
-  return { payer: new Payer(components), book, made, deposits }
+  return { payer: new Payer(components), book, made, deposits, closed }
 }
 
 function unused(): Promise<never> {
@@ -143,6 +147,24 @@ test('a channel that was retired pays nothing any more', async (t) => {
   await payer.retire(channel)
   const other = await payer.room(HOST, TOKEN, 10n, signal)
   assert.notEqual(other.channel.channelId, channel.channelId)
+  assert.equal(made.opened, 2)
+})
+
+test('a deposit that was hidden for a moment hinders nobody once its channel has ended', async (t) => {
+  const { payer, book, made, deposits, closed } = await makePayer(t)
+  const { channel } = await payer.room(HOST, TOKEN, 10n, signal)
+  const { channelId } = channel
+  const paid = { jobs: 1, hostAmount: 5n, developerAmount: 0n }
+  const taskId = word(99)
+  const cid = 'bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi'
+  const [sums, vouchedSignature] = [{ vouched: paid, billed: paid, reserved: ZERO, claimed: ZERO }, NOBODY]
+  book.stageRow({ channelId, taskId, cid, ...sums, vouchedSignature })
+  deposits.set(channelId, 0n)
+  assert.equal((await payer.refresh(channel, signal)).state, 'opening')
+  deposits.set(channelId, 100n)
+  closed.add(channelId)
+  const other = await payer.room(HOST, TOKEN, 10n, signal)
+  assert.notEqual(other.channel.channelId, channelId)
   assert.equal(made.opened, 2)
 })
 
