@@ -1,4 +1,5 @@
 /** `meca task publish`: from a folder to a task that everybody can run. */
+import { Option } from 'commander'
 import type { Command } from 'commander'
 import { parseAddress } from '../core/units.ts'
 import type { PublishOptions } from '../role/api-developer.ts'
@@ -35,7 +36,9 @@ export function addPublish(task: Command, act: Act): void {
     .option('--format <format>', 'where the folder fits several')
     .option('--image <image>', 'an archive or an image of the local engine, instead of what the folder would give')
     .option('--payee <address>', 'who gets the fee; you where absent')
-    .option('--determinism <kind>', 'exact (the same input gives the same bytes) or none')
+    .addOption(
+      new Option('--determinism <kind>', 'exact: the same input gives the same bytes').choices(['exact', 'none']),
+    )
     .option('--build-arg <name=value>', 'for the Dockerfile (repeatable)', collect)
     .option('--no-test', 'do not run the example first')
     .action(act(publishTask))

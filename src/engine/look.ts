@@ -8,12 +8,17 @@ import { call, statusOf } from './client.ts'
 import type { ImageId } from './engine.ts'
 import { removeContainer } from './watch.ts'
 
+/** A name or an id, by its characters and parts; whether it is one is the engine's to say. */
+const REFERENCE = /^\w[\w.:@-]*(\/\w[\w.:@-]*)*$/
+
 /** The id behind a name; undefined where the engine has no such image. */
 export async function resolveImage(
   docker: Docker,
   reference: string,
   signal: AbortSignal,
 ): Promise<ImageId | undefined> {
+  // Anything else would become another address of the engine's API.
+  if (!REFERENCE.test(reference)) return undefined
   try {
     const found = await call('look for the image', () => docker.getImage(reference).inspect(), signal)
     return found.Id

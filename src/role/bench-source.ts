@@ -5,7 +5,7 @@
 import { createReadStream } from 'node:fs'
 import { mkdtemp, open, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { isAbsolute, join, resolve } from 'node:path'
 import { unzip } from '../bundle/zip.ts'
 import { MecaError } from '../core/errors.ts'
 import type { Engine, ImageId } from '../engine/engine.ts'
@@ -23,6 +23,9 @@ export type BenchEngine = Pick<Engine, 'start' | 'run' | 'build' | 'save' | 'fil
 }
 
 const ZIP_MARK = Buffer.from('PK\u0003\u0004')
+const GZIP_MARK = Buffer.from([0x1f, 0x8b])
+const TAR_MARK = Buffer.from('ustar')
+const TAR_MARK_AT = 257
 
 /**
  * `image` names an archive or an image of the engine that takes the place of what the folder would give. Throws `not_found`
@@ -40,10 +43,10 @@ export async function openSource(
   if (kind === 'folder') return { folder: path, image: finished, dispose: () => Promise.resolve() }
   if (kind === 'zip') return inOwnFolder((folder) => unzip(path, folder, signal), finished)
   if (kind === 'file') return inOwnFolder(() => Promise.resolve(), finished ?? { kind: 'archive', file: path })
-  const found = await (await engine()).resolve(place, signal)
+  const found = isAbsolute(place) ? undefined : await (await engine()).resolve(place, signal)
   if (found !== undefined) return inOwnFolder(() => Promise.resolve(), finished ?? { kind: 'engine', image: found })
-  throw new MecaError('not_found', `There is no folder, file or image ${place}`, {
-    cure: 'give the path of a task folder, bundle or image archive, or the name of an image; meca task init makes a folder',
+  throw new MecaError('not_found', `There is no folder${isAbsolute(place) ? ' or file' : ', file or image'} ${place}`, {
+    cure: 'give the path of a task folder, bundle or image archive, or an image of the engine with its tag, like name:latest; meca task init makes a folder',
   })
 }
 
@@ -71,13 +74,29 @@ async function kindOf(path: string): Promise<'folder' | 'zip' | 'file' | undefin
   })
   if (info === undefined) return undefined
   if (info.isDirectory()) return 'folder'
+  // To open a pipe waits for its other end, and a device has none.
+  const head = info.isFile() ? await headOf(path) : Buffer.alloc(0)
+  if (head.subarray(0, ZIP_MARK.length).equals(ZIP_MARK)) return 'zip'
+  if (isArchive(head)) return 'file'
+  const why = info.isFile() ? (head.length === 0 ? 'an empty file' : 'neither a zip nor a tar') : 'no regular file'
+  throw new MecaError('invalid_task', `${path} is ${why}`, {
+    cure: 'give a task folder, a zip of its content, or an image archive (docker save, an OCI layout as tar, also gzipped)',
+  })
+}
+
+async function headOf(path: string): Promise<Buffer> {
   const file = await open(path)
   try {
-    const { buffer } = await file.read(Buffer.alloc(ZIP_MARK.length), 0, ZIP_MARK.length, 0)
-    return buffer.equals(ZIP_MARK) ? 'zip' : 'file'
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(TAR_MARK_AT + TAR_MARK.length), 0, undefined, 0)
+    return buffer.subarray(0, bytesRead)
   } finally {
     await file.close()
   }
+}
+
+function isArchive(head: Buffer): boolean {
+  const isTar = head.subarray(TAR_MARK_AT, TAR_MARK_AT + TAR_MARK.length).equals(TAR_MARK)
+  return isTar || head.subarray(0, GZIP_MARK.length).equals(GZIP_MARK)
 }
 
 async function inOwnFolder(

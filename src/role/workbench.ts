@@ -264,7 +264,11 @@ export class Workbench {
     const descriptor = folder.texts.get(described.descriptor) ?? ''
     onProgress({ kind: 'step', step: 'run' })
     const task = { format, descriptor, resources: described.resources, image, dir, folder }
-    const ran = await runExample(this.#c, task, await exampleIn(dir, folder), trial(onProgress), signal)
+    const ran = await runExample(this.#c, task, await exampleIn(dir, folder), trial(onProgress), signal).catch(
+      (error: unknown) => {
+        throw described.example === undefined ? withoutExample(error) : error
+      },
+    )
     const { verdict, differences, outputs, exitCode, logTail } = ran
     const problem = verdict.problem?.message ?? (differences?.length ? differences.join(', ') : undefined)
     return {
@@ -335,6 +339,15 @@ function withoutRegistry(error: unknown): unknown {
   return new MecaError('invalid_task', error.message, {
     cause: error.cause,
     cure: 'check the name after FROM and the network; without a registry make a base image here with npm run bases node (or python, busybox) in the checkout of MECA Node, and name it: --build-arg BASE=meca-base/node',
+  })
+}
+
+/** What a job without inputs is refused for is what an example would have to give. */
+function withoutExample(error: unknown): unknown {
+  if (!(error instanceof MecaError) || error.code !== 'bad_input') return error
+  return new MecaError('invalid_task', `There is no example to run, and the task needs inputs: ${error.message}`, {
+    cause: error,
+    cure: 'add example/job.json with {"values": {"NAME": "text"}} and files as example/inputs/NAME; it can be published untried',
   })
 }
 

@@ -6,6 +6,7 @@ import type { FileTree, JobFile } from '../core/bundle.ts'
 import { MecaError } from '../core/errors.ts'
 import type { ContainerEnd, Plan } from '../core/plan.ts'
 import type { Resources } from '../core/resources.ts'
+import { quote } from '../core/units.ts'
 import { borealis } from './borealis.ts'
 import { cytomine } from './cytomine.ts'
 import { kaapana } from './kaapana.ts'
@@ -173,23 +174,42 @@ export function detectFormat(folder: Folder): TaskFormat {
   }
   const share = (f: TaskFormat) => lacks(f).length / f.marks.length
   const [nearest] = ALL.toSorted((a, b) => share(a) - share(b))
-  if (nearest === undefined || share(nearest) === 1) throw unmarked('', ALL.map(marksOf).join(' or '))
+  if (nearest === undefined || share(nearest) === 1) throw unmarked(folder)
   const missing = told(lacks(nearest))
-  throw unmarked(`; nearest is ${nearest.name}, for which it lacks ${missing}`, missing)
+  throw new MecaError('invalid_task', `${UNMARKED}; nearest is ${nearest.name}, for which it lacks ${missing}`, {
+    cure: `add ${missing}, ${OTHERWISE}`,
+  })
 }
 
+const UNMARKED = 'It has the marks of no task format'
+const OTHERWISE = 'or name the format with --format to see every finding; meca task init DIR shows a whole one'
+
+function unmarked({ files, imageGiven }: Folder): MecaError {
+  const marks = ALL.flatMap((f) => f.marks.flat())
+  const deeper = [...files.keys()].find((path) => marks.some((mark) => path.endsWith(`/${mark}`)))
+  if (deeper !== undefined) {
+    const inner = deeper.slice(0, deeper.indexOf('/'))
+    return new MecaError('invalid_task', `${UNMARKED}, but there is ${quote(deeper)}`, {
+      cure: `give the folder ${quote(inner)} itself, or zip what is in it and not the folder`,
+    })
+  }
+  if (imageGiven === true && files.size === 0) {
+    return new MecaError('invalid_task', `${UNMARKED}: it is an image alone, and holds no /processing-container.json`, {
+      cure: 'give the folder with the descriptor, and the image with --image IMAGE; only a Kaapana image needs no folder',
+    })
+  }
+  return new MecaError('invalid_task', UNMARKED, { cure: `add ${ALL.map(marksOf).join(' or ')}, ${OTHERWISE}` })
+}
+
+/** Where a name may be written in several cases, its first way stands for all. */
 function told(marks: TaskFormat['marks']): string {
-  return marks.map((mark) => [mark].flat().join(' or ')).join(', ')
+  const oneOf = (names: readonly string[]) =>
+    names.filter((name, at) => names.findIndex((other) => other.toLowerCase() === name.toLowerCase()) === at)
+  return marks.map((mark) => oneOf([mark].flat()).join(' or ')).join(', ')
 }
 
 function marksOf({ name, marks }: TaskFormat): string {
   return `${told(marks)} (${name})`
-}
-
-function unmarked(nearest: string, missing: string): MecaError {
-  return new MecaError('invalid_task', `The folder has the marks of no task format${nearest}`, {
-    cure: `add ${missing}, or name the format with --format to see every finding; meca task init DIR shows a whole one`,
-  })
 }
 
 export const FORMAT_NAMES: readonly FormatName[] = ALL.map((f) => f.name)

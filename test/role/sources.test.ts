@@ -173,4 +173,33 @@ describe('a task from anything', { skip: await dockerMissing() }, () => {
     }
     await assert.rejects(checkFolder(place('none.zip', zipOf([tar])), {}, engine, NEVER), { code: 'invalid_task' })
   })
+
+  test('a place that is nothing, or no kind of archive, is told by its path; a pipe or device is not waited for', async () => {
+    const cases: [string, string, RegExp][] = [
+      [join(root, 'mistyped.zip'), 'not_found', /no folder or file \/.*mistyped\.zip$/],
+      ['Not/../An Image', 'not_found', /no folder, file or image Not/],
+      [place('text.zip', 'no zip at all'), 'invalid_task', /text\.zip is neither a zip nor a tar/],
+      [place('none.tar', ''), 'invalid_task', /none\.tar is an empty file/],
+      ['/dev/zero', 'invalid_task', /\/dev\/zero is no regular file/],
+    ]
+    for (const [of, code, message] of cases) await assert.rejects(checkFolder(of, {}, engine, NEVER), { code, message })
+  })
+
+  test('a bundle zipped with its folder is told which folder it is', async () => {
+    const deep = { ...descriptor(), name: 'count/descriptor.yml' }
+    const zip = place('deep.zip', zipOf([deep, { name: 'count/count.tar', bytes: Buffer.from('unread') }]))
+    await assert.rejects(checkFolder(zip, {}, engine, NEVER), {
+      code: 'invalid_task',
+      message: /no task format, but there is "count\/descriptor\.yml"/,
+      cure: /give the folder "count" itself/,
+    })
+  })
+
+  test('a bundle without an example is told so where its inputs are missing', async () => {
+    const zip = zipOf([descriptor(), { name: 'count.tar', bytes: await saved(cytomine), method: 'deflated' }])
+    await assert.rejects(bench.test(place('untried.zip', zip), {}, quiet, AbortSignal.timeout(60_000)), {
+      code: 'invalid_task',
+      message: /no example to run, and the task needs inputs: .*value is missing/,
+    })
+  })
 })

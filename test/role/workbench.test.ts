@@ -47,13 +47,15 @@ test('a folder that this user may not read is wrong input, with its cure', async
   }
 })
 
-test('a folder that is not there and no image is told as both', async (t) => {
+test('what is no folder is told so; what may be an image too is told as both', async (t) => {
   const nowhere = { resolve: () => Promise.resolve(undefined) }
   const engine = () => Promise.resolve({ ...benchEngine(new TestEngine().engine), ...nowhere })
-  await assert.rejects(checkFolder(join(folderOf(t), 'none'), {}, engine, NEVER), {
-    code: 'not_found',
-    message: /no folder, file or image/,
-  })
+  const places: [string, RegExp][] = [
+    [join(folderOf(t), 'none'), /no folder or file/],
+    ['none:latest', /no folder, file or image/],
+  ]
+  for (const [place, message] of places)
+    await assert.rejects(checkFolder(place, {}, engine, NEVER), { code: 'not_found', message })
 })
 
 describe('with an engine', { skip: missing }, () => {
