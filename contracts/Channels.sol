@@ -10,9 +10,11 @@ import {Multicall} from "@openzeppelin/contracts/utils/Multicall.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {IChannels} from "./interfaces/IChannels.sol";
 import {IHosts} from "./interfaces/IHosts.sol";
 import {ITasks} from "./interfaces/ITasks.sol";
+import {Till, newTill} from "./Till.sol";
 import {Typed} from "./Typed.sol";
 
 /// @title Channels
@@ -21,12 +23,15 @@ import {Typed} from "./Typed.sol";
 contract Channels is IChannels, EIP712, ReentrancyGuardTransient, Multicall {
     using SafeERC20 for IERC20;
 
-    /// @dev A task's credit in one token, beside its fee: the fee never changes, so it is looked up once per (token,
-    /// task), and a later claim touches this one slot. 2^128 is out of reach of 2^32 full deposits.
-    struct Till {
-        uint128 credit;
-        uint96 fee;
-        bool known;
+    /// @dev What a claim carries from row to row: the next row, and the till of the last task that was paid, which is put
+    /// back when another task comes, so that many channels of one task write it once.
+    struct Desk {
+        address token;
+        bytes32 domain;
+        uint256 next;
+        bytes32 taskId;
+        Till till;
+        Outcome[] outcomes;
     }
 
     /// @notice A host must be able to notice a close and claim; a client must not wait for ever.
@@ -66,48 +71,74 @@ contract Channels is IChannels, EIP712, ReentrancyGuardTransient, Multicall {
     ) external nonReentrant returns (bytes32 id) {
         id = channelId(terms);
         _requireSigned(Typed.hashOpen(id, amount), authority, terms.client);
-        (uint8 v, bytes32 r, bytes32 s) = (permitSignature.v, permitSignature.r, permitSignature.s);
-        // Somebody may have sent the permit ahead of us; then the allowance is already there, and if not, the transfer fails.
-        try IERC20Permit(terms.token).permit(terms.client, address(this), amount, permitDeadline, v, r, s) {} catch {}
+        _permit(terms.token, terms.client, amount, permitDeadline, permitSignature);
         _open(id, terms, amount);
     }
 
     /// @inheritdoc IChannels
     function topUp(Typed.Terms calldata terms, uint96 amount) external payable nonReentrant {
-        bytes32 id = channelId(terms);
-        Channel storage state = _live(id);
-
-        uint96 before = state.deposit;
-
-        uint96 deposit = _deposit(state, terms.token, msg.sender, amount);
-
-        state.deposit = deposit;
-        emit ToppedUp(id, deposit - before, deposit);
+        _topUp(terms, amount);
     }
 
     /// @inheritdoc IChannels
-    function claimVouchers(Group[] calldata groups, Typed.Row[] calldata rows) external {
+    function topUpWithPermit(
+        Typed.Terms calldata terms,
+        uint96 amount,
+        uint256 permitDeadline,
+        Typed.Signature calldata permitSignature
+    ) external nonReentrant {
+        _permit(terms.token, msg.sender, amount, permitDeadline, permitSignature);
+        _topUp(terms, amount);
+    }
+
+    /// @inheritdoc IChannels
+    function claimVoucher(Typed.Terms calldata terms, Typed.Row calldata row) external {
         Outcome[] memory untold;
-        _claim(groups, rows, _noAuthorities(), untold);
+        Desk memory desk = _newDesk(terms.token, untold);
+        bytes32 id = MessageHashUtils.toTypedDataHash(desk.domain, Typed.hashTerms(terms));
+        Channel storage state = _channels[id];
+        (Skip skip, uint256 host, uint256 developer) = (Skip.NotHost, 0, 0);
+        if (_isHostSide(terms.host)) (skip, host, developer) = _claimRow(desk, id, terms.signer, row, _left(state));
+        if (skip == Skip.None) {
+            _count(state, host, developer);
+            _settle(desk, terms.host, host);
+        } else {
+            _skip(id, row.taskId, skip);
+        }
+    }
+
+    /// @inheritdoc IChannels
+    function claimVouchers(
+        address host,
+        address token,
+        Typed.Group[] calldata groups,
+        Typed.Row[] calldata rows
+    ) external {
+        Outcome[] memory untold;
+        _claim(host, groups, rows, _noAuthorities(), _newDesk(token, untold));
     }
 
     /// @inheritdoc IChannels
     function claimVouchersAndTell(
-        Group[] calldata groups,
+        address host,
+        address token,
+        Typed.Group[] calldata groups,
         Typed.Row[] calldata rows
     ) external returns (Outcome[] memory outcomes) {
         outcomes = new Outcome[](rows.length);
-        _claim(groups, rows, _noAuthorities(), outcomes);
+        _claim(host, groups, rows, _noAuthorities(), _newDesk(token, outcomes));
     }
 
     /// @inheritdoc IChannels
     function claimVouchersAs(
-        Group[] calldata groups,
+        address host,
+        address token,
+        Typed.Group[] calldata groups,
         Typed.Row[] calldata rows,
         Typed.Signature[] calldata authorities
     ) external returns (Outcome[] memory outcomes) {
         outcomes = new Outcome[](rows.length);
-        _claim(groups, rows, authorities, outcomes);
+        _claim(host, groups, rows, authorities, _newDesk(token, outcomes));
     }
 
     /// @inheritdoc IChannels
@@ -159,12 +190,13 @@ contract Channels is IChannels, EIP712, ReentrancyGuardTransient, Multicall {
 
     /// @inheritdoc IChannels
     function withdrawTasks(address token, address payee, bytes32[] calldata taskIds) external nonReentrant {
+        mapping(bytes32 taskId => Till) storage tills = _tills[token];
         uint256 amount = 0;
         for (uint256 i = 0; i < taskIds.length; ++i) {
             if (TASKS.payeeOf(taskIds[i]) != payee) continue;
-            Till storage till = _tills[token][taskIds[i]];
-            amount += till.credit;
-            till.credit = 0;
+            Till till = tills[taskIds[i]];
+            amount += till.credit();
+            tills[taskIds[i]] = till.emptied();
         }
         if (amount == 0) revert NothingToWithdraw();
 
@@ -189,7 +221,7 @@ contract Channels is IChannels, EIP712, ReentrancyGuardTransient, Multicall {
 
     /// @inheritdoc IChannels
     function taskCredit(address token, bytes32 taskId) external view returns (uint256) {
-        return _tills[token][taskId].credit;
+        return _tills[token][taskId].credit();
     }
 
     /// @inheritdoc IChannels
@@ -229,38 +261,75 @@ contract Channels is IChannels, EIP712, ReentrancyGuardTransient, Multicall {
         return uint96(deposit);
     }
 
+    function _topUp(Typed.Terms calldata terms, uint96 amount) private {
+        bytes32 id = channelId(terms);
+        Channel storage state = _live(id);
+
+        uint96 before = state.deposit;
+
+        uint96 deposit = _deposit(state, terms.token, msg.sender, amount);
+
+        state.deposit = deposit;
+        emit ToppedUp(id, deposit - before, deposit);
+    }
+
+    /// @dev Somebody may have sent the permit ahead of us; then the allowance is there, and if not, the transfer fails.
+    function _permit(
+        address token,
+        address owner,
+        uint96 amount,
+        uint256 deadline,
+        Typed.Signature calldata signature
+    ) private {
+        (uint8 v, bytes32 r, bytes32 s) = (signature.v, signature.r, signature.s);
+        try IERC20Permit(token).permit(owner, address(this), amount, deadline, v, r, s) {} catch {}
+    }
+
     /// @dev Claims channel by channel; tells the outcomes where there is room for them. Nothing here can overflow: what
     /// is paid never exceeds what is left of the deposit, and all credit together never exceeds what came in.
     function _claim(
-        Group[] calldata groups,
+        address host,
+        Typed.Group[] calldata groups,
         Typed.Row[] calldata rows,
         Typed.Signature[] calldata authorities,
-        Outcome[] memory outcomes
+        Desk memory desk
     ) private {
-        uint256 next = 0;
+        bool isHostSide = _isHostSide(host);
+        uint256 hostPaid = 0;
         for (uint256 i = 0; i < groups.length; ++i) {
-            Group calldata group = groups[i];
-            bytes32 id = channelId(group.terms);
-            if (msg.sender == group.terms.host || _mayClaim(id, group.terms.host, authorities, i)) {
-                next = _claimGroup(id, group.terms, rows, next, group.rows, outcomes);
+            Typed.Group calldata group = groups[i];
+            bytes32 structHash = Typed.hashGroup(group, host, desk.token);
+            bytes32 id = MessageHashUtils.toTypedDataHash(desk.domain, structHash);
+            if (isHostSide || _isNamed(id, host, authorities, i)) {
+                // No more than all that ever came in.
+                unchecked {
+                    hostPaid += _claimGroup(desk, id, group, rows);
+                }
             } else {
-                next = _skipGroup(id, rows, next, group.rows, outcomes);
+                _skipGroup(desk, id, group.rows, rows);
             }
         }
+        _settle(desk, host, hostPaid);
     }
 
-    /// @dev The host, its payee, or whom the host named. A client signs vouchers itself: were it let in, one of its own
-    /// making would empty the channel, or make the host's stale, ahead of the host's claim.
-    function _mayClaim(
+    function _newDesk(address token, Outcome[] memory outcomes) private view returns (Desk memory) {
+        return Desk(token, _domainSeparatorV4(), 0, 0, Till.wrap(0), outcomes);
+    }
+
+    /// @dev The host or its payee. A client signs vouchers itself: were it let in, one of its own making would empty the
+    /// channel, or make the host's stale, ahead of the host's claim.
+    function _isHostSide(address host) private view returns (bool) {
+        return msg.sender == host || msg.sender == HOSTS.payeeOf(host);
+    }
+
+    /// @dev Whom the host named for this channel.
+    function _isNamed(
         bytes32 id,
         address host,
         Typed.Signature[] calldata authorities,
         uint256 index
     ) private view returns (bool) {
-        if (index < authorities.length && _isSigned(Typed.hashClaimer(id, msg.sender), authorities[index], host)) {
-            return true;
-        }
-        return msg.sender == HOSTS.payeeOf(host);
+        return index < authorities.length && _isSigned(Typed.hashClaimer(id, msg.sender), authorities[index], host);
     }
 
     function _noAuthorities() private pure returns (Typed.Signature[] calldata none) {
@@ -270,64 +339,65 @@ contract Channels is IChannels, EIP712, ReentrancyGuardTransient, Multicall {
         }
     }
 
-    /// @dev Returns the index behind the group's last row, as `_claimGroup` does.
-    function _skipGroup(
-        bytes32 id,
-        Typed.Row[] calldata rows,
-        uint256 next,
-        uint256 count,
-        Outcome[] memory outcomes
-    ) private returns (uint256) {
+    function _skipGroup(Desk memory desk, bytes32 id, uint256 count, Typed.Row[] calldata rows) private {
         for (; count > 0; --count) {
-            Skip skip = _skip(id, rows[next].taskId, Skip.NotHost);
-            if (outcomes.length != 0) outcomes[next] = Outcome(skip, 0, 0);
-            ++next;
+            Skip skip = _skip(id, rows[desk.next].taskId, Skip.NotHost);
+            if (desk.outcomes.length != 0) desk.outcomes[desk.next] = Outcome(skip, 0, 0);
+            ++desk.next;
         }
-        return next;
     }
 
-    /// @dev Returns the index behind the group's last row.
+    /// @dev Returns what the host gets. The channel is written once.
     function _claimGroup(
+        Desk memory desk,
         bytes32 id,
-        Typed.Terms calldata terms,
-        Typed.Row[] calldata rows,
-        uint256 next,
-        uint256 count,
-        Outcome[] memory outcomes
-    ) private returns (uint256) {
+        Typed.Group calldata group,
+        Typed.Row[] calldata rows
+    ) private returns (uint256 hostPaid) {
         Channel storage state = _channels[id];
-        uint256 paid = 0;
-        uint256 hostPaid = 0;
         unchecked {
-            uint256 left = state.closesAt == FINISHED ? 0 : state.deposit - state.claimed;
-            for (; count > 0; --count) {
-                Typed.Row calldata row = rows[next];
-                (Skip skip, uint256 host, uint256 developer) = _claimRow(id, terms, row, left - paid);
+            uint256 left = _left(state);
+            uint256 developersPaid = 0;
+            for (uint256 count = group.rows; count > 0; --count) {
+                Typed.Row calldata row = rows[desk.next];
+                (Skip skip, uint256 host, uint256 developer) = _claimRow(desk, id, group.signer, row, left);
+                left -= host + developer;
                 hostPaid += host;
-                paid += host + developer;
+                developersPaid += developer;
                 if (skip != Skip.None) skip = _skip(id, row.taskId, skip);
-                if (outcomes.length != 0) outcomes[next] = Outcome(skip, uint96(host), uint96(developer));
-                ++next;
+                if (desk.outcomes.length != 0) desk.outcomes[desk.next] = Outcome(skip, uint96(host), uint96(developer));
+                ++desk.next;
             }
-            // A group that pays only developers writes the host's credit as it was; asking would cost every claim.
-            if (paid != 0) {
-                state.claimed += uint96(paid);
-                _credits[terms.token][terms.host] += hostPaid;
-            }
+            if (hostPaid + developersPaid == 0) return 0;
+            _count(state, hostPaid, developersPaid);
         }
-        return next;
     }
 
-    /// @dev Books one row: lane and developer's till here, channel and host's credit once per group by the caller.
-    /// Amounts have at most 96 bits and jobs 64, so no sum or product below comes near 256 bits.
+    function _count(Channel storage state, uint256 hostPaid, uint256 developersPaid) private {
+        unchecked {
+            state.claimed += uint96(hostPaid + developersPaid);
+        }
+    }
+
+    /// @dev Nothing once it is finished.
+    function _left(Channel storage state) private view returns (uint256) {
+        unchecked {
+            return state.closesAt == FINISHED ? 0 : state.deposit - state.claimed;
+        }
+    }
+
+    /// @dev Books one row in its lane and in the till at hand. Amounts have at most 96 bits and jobs 64, so no sum or
+    /// product below comes near 256 bits.
     function _claimRow(
+        Desk memory desk,
         bytes32 id,
-        Typed.Terms calldata terms,
+        address signer,
         Typed.Row calldata row,
         uint256 left
     ) private returns (Skip, uint256 host, uint256 developer) {
         if (left == 0) return (Skip.EmptyChannel, 0, 0);
-        Lane storage lane_ = _lanes[id][row.taskId];
+        bytes32 taskId = row.taskId;
+        Lane storage lane_ = _lanes[id][taskId];
         (uint256 hostPaid, uint256 developerPaid) = (lane_.hostAmount, lane_.developerAmount);
         uint256 jobs = row.jobs;
         unchecked {
@@ -336,40 +406,52 @@ contract Channels is IChannels, EIP712, ReentrancyGuardTransient, Multicall {
             (host, developer) = (host - hostPaid, developer - developerPaid);
             uint256 due = host + developer;
             if (due == 0) return (Skip.Stale, 0, 0);
-            if (!_isSigned(Typed.hashVoucher(id, row), row.signature, terms.signer)) return (Skip.BadSignature, 0, 0);
-            Till storage till = _tills[terms.token][row.taskId];
-            (uint256 fee, uint256 credited) = (till.fee, till.credit);
-            if (!till.known) {
-                Skip skip;
-                (skip, fee) = _lookUp(till, terms.token, row.taskId);
+            bytes32 digest = MessageHashUtils.toTypedDataHash(desk.domain, Typed.hashVoucher(id, row));
+            if (!_isSignedDigest(digest, row.signature, signer)) return (Skip.BadSignature, 0, 0);
+            if (taskId != desk.taskId || !desk.till.isKnown()) {
+                Skip skip = _turnTo(desk, taskId);
                 if (skip != Skip.None) return (skip, 0, 0);
             }
-            if (developer + developerPaid < jobs * fee) return (Skip.FeeMissing, 0, 0);
+            if (developer + developerPaid < jobs * desk.till.fee()) return (Skip.FeeMissing, 0, 0);
 
             if (due > left) {
                 // Rounded up for the developer, so that many small claims cannot round its share away.
                 developer = (left * developer + due - 1) / due;
                 host = left - developer;
             }
-            // Written also where nothing is added, which is rare: asking first would cost every claim.
-            till.credit = uint128(credited + developer);
+            desk.till = desk.till.withCredit(developer);
             lane_.jobs = uint64(jobs);
             lane_.hostAmount = uint96(hostPaid + host);
             lane_.developerAmount = uint96(developerPaid + developer);
         }
-        emit Claimed(id, row.taskId, uint96(host), uint96(developer));
+        emit Claimed(id, taskId, uint96(host), uint96(developer));
         return (Skip.None, host, developer);
     }
 
-    /// @dev A task is looked up the first time it is claimed in a token; its fee never changes.
-    function _lookUp(Till storage till, address token, bytes32 taskId) private returns (Skip, uint96 fee) {
-        address payee;
-        address feeToken;
-        (payee, fee, feeToken) = TASKS.priceOf(taskId);
-        if (payee == address(0)) return (Skip.UnknownTask, 0);
-        if (fee != 0 && feeToken != token) return (Skip.WrongToken, 0);
-        (till.fee, till.known) = (fee, true);
-        return (Skip.None, fee);
+    /// @dev Takes a task's till, and puts back the one at hand. A task is looked up when it is first claimed in a token.
+    function _turnTo(Desk memory desk, bytes32 taskId) private returns (Skip) {
+        Till till = _tills[desk.token][taskId];
+        if (!till.isKnown()) {
+            (address payee, uint96 fee, address token) = TASKS.priceOf(taskId);
+            if (payee == address(0)) return Skip.UnknownTask;
+            if (fee != 0 && token != desk.token) return Skip.WrongToken;
+            till = newTill(fee);
+        }
+        _putTill(desk);
+        (desk.taskId, desk.till) = (taskId, till);
+        return Skip.None;
+    }
+
+    function _putTill(Desk memory desk) private {
+        if (desk.till.isKnown()) _tills[desk.token][desk.taskId] = desk.till;
+    }
+
+    /// @dev Writes what the rows brought, but for channels and lanes, which are written as they come.
+    function _settle(Desk memory desk, address host, uint256 hostPaid) private {
+        _putTill(desk);
+        unchecked {
+            if (hostPaid != 0) _credits[desk.token][host] += hostPaid;
+        }
     }
 
     /// @dev Emits and returns why a row was skipped; where nothing was left, the channel says why that is.
@@ -417,13 +499,20 @@ contract Channels is IChannels, EIP712, ReentrancyGuardTransient, Multicall {
         if (!_isSigned(structHash, signature, signer)) revert BadSignature();
     }
 
-    /// @dev What is no signature recovers to zero, which nobody is.
     function _isSigned(
         bytes32 structHash,
         Typed.Signature calldata signature,
         address signer
     ) private view returns (bool) {
-        bytes32 digest = _hashTypedDataV4(structHash);
+        return _isSignedDigest(_hashTypedDataV4(structHash), signature, signer);
+    }
+
+    /// @dev What is no signature recovers to zero, which nobody is.
+    function _isSignedDigest(
+        bytes32 digest,
+        Typed.Signature calldata signature,
+        address signer
+    ) private pure returns (bool) {
         (address recovered, , ) = ECDSA.tryRecover(digest, signature.v, signature.r, signature.s);
         return recovered == signer && recovered != address(0);
     }

@@ -31,6 +31,16 @@ library Typed {
         Signature signature;
     }
 
+    /// @notice A channel in a claim, whose host and token the claim names, and how many of the rows are its: the groups
+    /// share one list of rows out, in order.
+    struct Group {
+        address client;
+        address signer;
+        uint64 closeDelay;
+        bytes32 salt;
+        uint256 rows;
+    }
+
     /// @notice What a host says it did.
     struct Receipt {
         bytes32 channelId;
@@ -72,6 +82,20 @@ library Typed {
             let at_ := mload(0x40)
             mstore(at_, typeHash)
             calldatacopy(add(at_, 0x20), terms, 0xc0)
+            result := keccak256(at_, 0xe0)
+        }
+    }
+
+    /// @dev The same digest, of terms whose host and token stand elsewhere.
+    function hashGroup(Group calldata group, address host, address token) internal pure returns (bytes32 result) {
+        bytes32 typeHash = CHANNEL;
+        assembly ("memory-safe") {
+            let at_ := mload(0x40)
+            mstore(at_, typeHash)
+            calldatacopy(add(at_, 0x20), group, 0x40)
+            mstore(add(at_, 0x60), host)
+            mstore(add(at_, 0x80), token)
+            calldatacopy(add(at_, 0xa0), add(group, 0x40), 0x40)
             result := keccak256(at_, 0xe0)
         }
     }

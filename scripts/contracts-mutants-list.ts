@@ -1,7 +1,7 @@
 /** The contracts' defences, each with the line that holds it and what stands there when it is switched off. */
 
 /** `from` must stand in the file exactly once; it becomes `to`. */
-export type Mutant = { name: string; file: 'Channels' | 'Hosts' | 'Tasks' | 'Typed'; from: string; to: string }
+export type Mutant = { name: string; file: 'Channels' | 'Hosts' | 'Tasks' | 'Till' | 'Typed'; from: string; to: string }
 
 export const MUTANTS: readonly Mutant[] = [
   channels(
@@ -24,23 +24,22 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   channels('empty deposits', 'if (arrived == 0) revert NothingDeposited();', ''),
   channels('no largest deposit', 'if (deposit > type(uint96).max) revert DepositTooLarge(deposit);', ''),
-  channels('claims after the end', 'state.closesAt == FINISHED ? 0 : state.deposit', 'state.deposit'),
-  channels('anybody claims', 'return msg.sender == HOSTS.payeeOf(host);', 'return true;'),
-  channels('payees do not claim', 'return msg.sender == HOSTS.payeeOf(host);', 'return false;'),
+  channels('anybody claims', 'msg.sender == host || msg.sender == HOSTS.payeeOf(host)', 'true'),
+  channels('payees do not claim', ' || msg.sender == HOSTS.payeeOf(host)', ''),
   channels('any authority', '_isSigned(Typed.hashClaimer(id, msg.sender), authorities[index], host)', 'true'),
   channels('a host needs a signature to release', 'if (msg.sender != terms.host) _requireSigned', '_requireSigned'),
   channels('older jobs', 'jobs < lane_.jobs || ', ''),
   channels('older host amounts', 'host < hostPaid || ', ''),
   channels('older developer amounts', ' || developer < developerPaid) return', ') return'),
-  channels('no signature on vouchers', '!_isSigned(Typed.hashVoucher(id, row), row.signature, terms.signer)', 'false'),
-  channels('unknown tasks', 'if (payee == address(0)) return (Skip.UnknownTask, 0);', ''),
-  channels('tokens mixed', 'if (fee != 0 && feeToken != token) return (Skip.WrongToken, 0);', ''),
-  channels('developers left out', 'developer + developerPaid < jobs * fee', 'false'),
+  channels('no signature on vouchers', '!_isSignedDigest(digest, row.signature, signer)', 'false'),
+  channels('unknown tasks', 'if (payee == address(0)) return Skip.UnknownTask;', ''),
+  channels('tokens mixed', 'if (fee != 0 && token != desk.token) return Skip.WrongToken;', ''),
+  channels('developers left out', 'developer + developerPaid < jobs * desk.till.fee()', 'false'),
   channels('more than the deposit', 'if (due > left) {', 'if (false) {'),
   channels('rounded down for the developer', '(left * developer + due - 1)', '(left * developer)'),
-  channels('host not credited', '_credits[terms.token][terms.host] += hostPaid;', ''),
-  channels('developer not credited', 'till.credit = uint128(credited + developer);', ''),
-  channels('claims not counted', 'state.claimed += uint96(paid);', ''),
+  channels('host not credited', '_credits[desk.token][host] += hostPaid;', ''),
+  channels('developer not credited', 'desk.till = desk.till.withCredit(developer);', ''),
+  channels('claims not counted', 'state.claimed += uint96(hostPaid + developersPaid);', ''),
   channels(
     'anybody starts to close',
     'if (msg.sender != terms.client) revert NotClient(msg.sender, terms.client);\n        if',
@@ -64,7 +63,7 @@ export const MUTANTS: readonly Mutant[] = [
   channels('a refund is sent and credited', 'if (!sent) _credits', '_credits'),
   channels('anybody withdraws anywhere', 'if (msg.sender != payee) revert NotPayee(msg.sender, payee);', ''),
   channels('credit stays after withdrawal', '_credits[token][account] = 0;', ''),
-  channels('fees stay after withdrawal', 'till.credit = 0;', ''),
+  channels('fees stay after withdrawal', 'tills[taskIds[i]] = till.emptied();', ''),
   channels('fees of others', 'if (TASKS.payeeOf(taskIds[i]) != payee) continue;', ''),
   channels(
     'withdraw to the hot key',
@@ -73,8 +72,8 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   channels(
     'top-up re-entered',
-    'uint96 amount) external payable nonReentrant {\n        bytes32 id',
-    'uint96 amount) external payable {\n        bytes32 id',
+    'uint96 amount) external payable nonReentrant {\n        _topUp',
+    'uint96 amount) external payable {\n        _topUp',
   ),
   channels('zero signs', ' && recovered != address(0)', ''),
   channels(
@@ -95,8 +94,8 @@ export const MUTANTS: readonly Mutant[] = [
   tasks('anybody retires', 'if (msg.sender != entry.developer) revert NotDeveloper(msg.sender, entry.developer);', ''),
   channels(
     'permits re-entered',
-    'Typed.Signature calldata permitSignature\n    ) external nonReentrant',
-    'Typed.Signature calldata permitSignature\n    ) external',
+    'Typed.Signature calldata permitSignature\n    ) external nonReentrant returns',
+    'Typed.Signature calldata permitSignature\n    ) external returns',
   ),
   channels(
     'opening re-entered',
@@ -143,17 +142,9 @@ export const MUTANTS: readonly Mutant[] = [
   channels('developer amounts not written', 'lane_.developerAmount = uint96(developerPaid + developer);', ''),
   channels('a voucher that brings nothing', 'if (due == 0) return (Skip.Stale, 0, 0);', ''),
   channels('an empty channel', 'if (left == 0) return (Skip.EmptyChannel, 0, 0);', ''),
-  channels(
-    'rows not counted against each other',
-    '_claimRow(id, terms, row, left - paid)',
-    '_claimRow(id, terms, row, left)',
-  ),
-  channels('rows of others not passed over', 'next = _skipGroup(id, rows, next, group.rows, outcomes);', ''),
-  channels(
-    'the fee of another token remembered',
-    '(till.fee, till.known) = (fee, true);',
-    '(till.fee, till.known) = (0, true);',
-  ),
+  channels('rows not counted against each other', 'left -= host + developer;', ''),
+  channels('rows of others not passed over', '_skipGroup(desk, id, group.rows, rows);', ''),
+  channels('the fee of another token remembered', 'till = newTill(fee);', 'till = newTill(0);'),
   channels(
     'a refund of everything',
     'uint256 refund = state.deposit - state.claimed;',
@@ -216,11 +207,6 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   typed('releases of any sum', 'abi.encode(RELEASE, channelId, claimed)', 'abi.encode(RELEASE, channelId)'),
   typed('openings of any amount', 'abi.encode(OPEN, channelId, amount)', 'abi.encode(OPEN, channelId)'),
-  channels(
-    'the group behind begins anew',
-    '            ++next;\n        }\n        return next;',
-    '            ++next;\n        }\n        return 0;',
-  ),
   channels('skips without a reason', 'return reason;', 'return Skip.None;'),
   typed('any claimer', 'abi.encode(CLAIMER, channelId, claimer)', 'abi.encode(CLAIMER, channelId)'),
 ]

@@ -40,7 +40,8 @@ function hunt(forge: string, folder: string, mutant: Mutant): string | undefined
   writeFileSync(path, mutate(sound, mutant))
   try {
     return (
-      run(forge, folder, ['--no-match-contract', 'Invariants']) ??
+      run(forge, folder, ['--no-match-contract', 'Invariants|Vectors']) ??
+      run(forge, folder, ['--match-contract', 'Vectors']) ??
       run(forge, folder, ['--match-contract', 'Invariants'])
     )
   } finally {
@@ -56,7 +57,8 @@ export function mutate(source: string, { file, from, to }: Mutant): string {
 
 /** The test that failed, or undefined where all passed. */
 function run(forge: string, folder: string, which: readonly string[]): string | undefined {
-  const env = { ...process.env, NODE: process.execPath, FOUNDRY_FUZZ_RUNS: '64', FOUNDRY_INVARIANT_RUNS: '16' }
+  const runs = { FOUNDRY_PROFILE: 'mutants', FOUNDRY_FUZZ_RUNS: '64', FOUNDRY_INVARIANT_RUNS: '16' }
+  const env = { ...process.env, ...runs, NODE: process.execPath }
   const options = { cwd: folder, env, encoding: 'utf8', maxBuffer: 2 ** 26 } as const
   const { status, stdout, stderr } = spawnSync(forge, ['test', '--fail-fast', ...which], options)
   const report = stdout.slice(stdout.indexOf('[FAIL'))

@@ -12,12 +12,6 @@ import {Typed} from "../Typed.sol";
 /// Signatures are plain ECDSA of the key in the terms: 65 bytes, v 27 or 28, low s. A signer therefore cannot take back
 /// what it signed by changing the code of its account.
 interface IChannels {
-    /// @notice A channel and how many of the rows are its: the groups share one list of rows out, in order.
-    struct Group {
-        Typed.Terms terms;
-        uint256 rows;
-    }
-
     /// @notice Why a row was paid nothing. `None`: it was paid.
     enum Skip {
         None,
@@ -103,22 +97,45 @@ interface IChannels {
     /// @notice Adds to the deposit, from the caller. Anybody may; no timer is touched, and a finished channel refuses.
     function topUp(Typed.Terms calldata terms, uint96 amount) external payable;
 
-    /// @notice Turns vouchers into credit. Only the channel's host or its payee (see IHosts.payeeOf); the rows of other
-    /// channels are skipped as NotHost. A row that cannot be paid is skipped with its reason and harms no other. Where the deposit is short, host and developer share what is left in proportion, and the same voucher
-    /// brings the rest after a top-up. The developer's cumulative amount must cover the cumulative jobs times the fee.
-    function claimVouchers(Group[] calldata groups, Typed.Row[] calldata rows) external;
+    /// @notice As `topUp` of a token, with an EIP-2612 permit by the caller instead of an allowance given before. A permit
+    /// that was used already, or that the token does not know, is no fault as long as the allowance is there.
+    function topUpWithPermit(
+        Typed.Terms calldata terms,
+        uint96 amount,
+        uint256 permitDeadline,
+        Typed.Signature calldata permitSignature
+    ) external;
+
+    /// @notice As `claimVouchers` of one row, which is the commonest claim and costs less by itself.
+    function claimVoucher(Typed.Terms calldata terms, Typed.Row calldata row) external;
+
+    /// @notice Turns vouchers of one host's channels in one token into credit. Only the host or its payee (see
+    /// IHosts.payeeOf); rows claimed by anybody else are skipped as NotHost. A row that cannot be paid is skipped with its
+    /// reason and harms no other. Where the deposit is short, host and developer share what is left in proportion, and the
+    /// same voucher brings the rest after a top-up. The developer's cumulative amount must cover the cumulative jobs times
+    /// the fee.
+    function claimVouchers(
+        address host,
+        address token,
+        Typed.Group[] calldata groups,
+        Typed.Row[] calldata rows
+    ) external;
 
     /// @notice As `claimVouchers`, and tells what each row brought, in the order of the rows; for trying a claim by eth_call.
     function claimVouchersAndTell(
-        Group[] calldata groups,
+        address host,
+        address token,
+        Typed.Group[] calldata groups,
         Typed.Row[] calldata rows
     ) external returns (Outcome[] memory outcomes);
 
-    /// @notice As `claimVouchersAndTell`, by somebody whom the hosts named: for each group the host's signature over
+    /// @notice As `claimVouchersAndTell`, by somebody whom the host named: for each group the host's signature over
     /// Claimer(channelId, caller). It is good for the channel's whole life and cannot be taken back, so a host signs it only
     /// for a watchtower that it trusts to claim nothing but the host's own vouchers.
     function claimVouchersAs(
-        Group[] calldata groups,
+        address host,
+        address token,
+        Typed.Group[] calldata groups,
         Typed.Row[] calldata rows,
         Typed.Signature[] calldata authorities
     ) external returns (Outcome[] memory outcomes);

@@ -142,10 +142,23 @@ export class Channels {
     return wallet.send({ to: this.#address, data, value }, `top up channel ${this.idOf(terms)}`, signal)
   }
 
-  /** What `claim` by `from` would bring if it were in the next block; costs nothing. */
+  /** From the wallet's own tokens, without an approval; see `Token.signPermit`. */
+  async topUpWithPermit(
+    wallet: Wallet,
+    terms: ChannelTerms,
+    amount: bigint,
+    permit: Permit,
+    signal: AbortSignal,
+  ): Promise<TxReceipt> {
+    const signature = splitSignature(permit.signature)
+    const data = codec.encode('topUpWithPermit', [toTerms(terms), amount, permit.deadline, signature])
+    return wallet.send({ to: this.#address, data }, `top up channel ${this.idOf(terms)}`, signal)
+  }
+
+  /** What `claim` by `from` would bring if it were in the next block; costs nothing. The groups as in `claim`. */
   async dryClaim(groups: readonly ClaimGroup[], from: Hex, signal: AbortSignal): Promise<ClaimOutcome[]> {
     requireRows(groups)
-    const data = codec.encode('claimVouchersAndTell', toClaim(groups))
+    const data = codec.encode('claimVouchersAndTell', toRows(groups))
     const answer = await this.#chain.call({ to: this.#address, data, from }, signal)
     const outcomes = codec.decode('claimVouchersAndTell', answer)
     const rows = groups.flatMap(({ terms, rows }) =>
@@ -158,8 +171,8 @@ export class Channels {
   }
 
   /**
-   * Claims those rows that would be paid; the others are only reported. The wallet is the host or its payee: a claim by
-   * anybody else pays nothing. `paid` is what the chain says it paid; no
+   * Claims those rows that would be paid; the others are only reported. The channels are of one host in one token, and the
+   * wallet is that host or its payee: a claim by anybody else pays nothing. `paid` is what the chain says it paid; no
    * transaction is sent where nothing would be.
    */
   async claim(
@@ -171,7 +184,7 @@ export class Channels {
     const skipped = outcomes.filter((outcome) => outcome.skip !== 'none')
     const worthy = keepRows(groups, (i) => outcomes[i]?.skip === 'none')
     if (worthy.length === 0) return { receipt: undefined, paid: [], skipped }
-    const data = codec.encode('claimVouchers', toClaim(worthy))
+    const data = toClaim(worthy)
     const receipt = await wallet.send(
       { to: this.#address, data },
       `claim ${outcomes.length - skipped.length} rows`,
@@ -193,7 +206,7 @@ export class Channels {
   ): Promise<{ receipt: TxReceipt; paid: ClaimOutcome[] }> {
     const hosts = new Set(groups.map(({ terms }) => terms.host))
     const calls = [
-      codec.encode('claimVouchers', toClaim(groups)),
+      toClaim(groups),
       ...[...hosts].map((host) => codec.encode('withdraw', [token, host])),
       ...developers.map((d) => codec.encode('withdrawTasks', [token, d.payee, [...d.taskIds]])),
     ]
@@ -256,7 +269,7 @@ export class Channels {
   ): Promise<{ receipt: TxReceipt; paid: ClaimOutcome[] }> {
     const { terms } = group
     const calls = [
-      codec.encode('claimVouchers', toClaim([group])),
+      toClaim([group]),
       codec.encode('release', [toTerms(terms), claimed, NO_SIGNATURE]),
       ...(payOut.host ? [codec.encode('withdraw', [terms.token, terms.host])] : []),
       ...payOut.developers.map((d) => codec.encode('withdrawTasks', [terms.token, d.payee, [...d.taskIds]])),
@@ -299,11 +312,26 @@ function toTerms({ closeDelaySeconds, ...terms }: ChannelTerms) {
   return { ...terms, closeDelay: BigInt(closeDelaySeconds) }
 }
 
-/** The contract takes one list of rows, and channels that say how many of them are theirs. */
-function toClaim(groups: readonly ClaimGroup[]) {
-  const heads = groups.map(({ terms, rows }) => ({ terms: toTerms(terms), rows: BigInt(rows.length) }))
+/** The cheaper call where there is one row. */
+function toClaim(groups: readonly ClaimGroup[]): Hex {
+  const [row, ...others] = groups.flatMap(({ terms, rows }) => rows.map((one) => ({ terms, one })))
+  if (row === undefined || others.length > 0) return codec.encode('claimVouchers', toRows(groups))
+  return codec.encode('claimVoucher', [toTerms(row.terms), toRow(row.one)])
+}
+
+/** The contract takes host and token once, channels that say how many rows are theirs, and one list of rows. */
+function toRows(groups: readonly ClaimGroup[]) {
+  const { host, token } = sidesOf(groups)
+  const heads = groups.map(({ terms, rows }) => ({ ...toTerms(terms), rows: BigInt(rows.length) }))
   const rows = groups.flatMap((group) => group.rows.map(toRow))
-  return [heads, rows] as const
+  return [host, token, heads, rows] as const
+}
+
+function sidesOf(groups: readonly ClaimGroup[]): Pick<ChannelTerms, 'host' | 'token'> {
+  const [first, ...others] = groups.map(({ terms }) => terms)
+  if (first !== undefined && others.every(({ host, token }) => host === first.host && token === first.token))
+    return first
+  throw new MecaError('internal', 'A claim is of channels of one host in one token, and of one at least')
 }
 
 function toRow(row: ClaimRow) {

@@ -1,7 +1,7 @@
 /**
- * A client's deposit into a new channel, in one transaction. A token is not approved first: the client signs a permit
- * for exactly the deposit and the word to open, and sends both along. A token without permits is approved, which is a
- * transaction of its own, and so is a top-up: the contract takes a permit only where a channel opens.
+ * A client's deposit into a channel, new or open, in one transaction. A token is not approved first: the client signs a
+ * permit for exactly the amount, and for a new channel the word to open, and sends them along. A token without permits is
+ * approved, which is a transaction of its own.
  */
 import { MecaError } from '../core/errors.ts'
 import type { ErrorCode } from '../core/errors.ts'
@@ -14,7 +14,7 @@ import { Token } from './token.ts'
 import type { Permit } from './token.ts'
 import type { Wallet } from './wallet.ts'
 
-/** A transaction may wait for room for hours; who finds the permit meanwhile can open this very channel with it, and nothing else. */
+/** A transaction may wait for room for hours; who finds the permit meanwhile can give the contract its allowance, or open this very channel. */
 const PERMIT_SECONDS = 86_400n
 
 export type Depositor = { chain: Chain; channels: Channels; wallet: Wallet; signer: Signer }
@@ -29,6 +29,18 @@ export async function openChannel(
   const mayMove = terms.token === NATIVE || (await isAllowed(d, terms.token, amount, signal))
   if (mayMove || !(await openedByPermit(d, terms, amount, signal)))
     await d.channels.open(d.wallet, terms, amount, signal)
+}
+
+/** The channel is open, and the signer its client. Throws as `openChannel` does. */
+export async function topUpChannel(
+  d: Depositor,
+  terms: ChannelTerms,
+  amount: bigint,
+  signal: AbortSignal,
+): Promise<void> {
+  const mayMove = terms.token === NATIVE || (await isAllowed(d, terms.token, amount, signal))
+  if (mayMove || !(await toppedUpByPermit(d, terms, amount, signal)))
+    await d.channels.topUp(d.wallet, terms, amount, signal)
 }
 
 async function isAllowed(
@@ -60,6 +72,26 @@ async function openedByPermit(
     if (!hasCode(error, ['chain_refused'])) throw error
     // Somebody may have sent our two signatures ahead of us, which opened the channel as we wished.
     return (await channels.state(channels.idOf(terms), signal)).state !== 'none'
+  }
+}
+
+/** False as above. A permit that somebody sends ahead of us leaves the allowance that the contract then finds. */
+async function toppedUpByPermit(
+  d: Depositor,
+  terms: ChannelTerms,
+  amount: bigint,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const permit = await permitFor(d, terms, amount, signal)
+  if (permit === undefined) return false
+  try {
+    await d.channels.topUpWithPermit(d.wallet, terms, amount, permit, signal)
+    return true
+  } catch (error) {
+    if (!hasCode(error, ['chain_refused'])) throw error
+    const { state } = await d.channels.state(d.channels.idOf(terms), signal)
+    if (state === 'none' || state === 'finished') throw error // No approval would help.
+    return false
   }
 }
 

@@ -1,6 +1,6 @@
 /** Builds the client's story over the rooms, and the questions that people ask about its jobs. */
 import { randomBytes } from 'node:crypto'
-import { openChannel } from '../chain/deposit.ts'
+import { openChannel, topUpChannel } from '../chain/deposit.ts'
 import { total } from '../core/tariff.ts'
 import { toHex } from '../core/typed.ts'
 import { knownCode } from '../core/errors.ts'
@@ -81,7 +81,7 @@ export function clientComponents(base: Base, book: Book, logs: Pick<LogKeeper, '
       state: (id, signal) => chainChannel(channels, id, signal),
       settle: async (signal) => void (await wallet.recover(signal)),
       open: (terms, deposit, signal) => openChannel(base, terms, deposit, signal),
-      topUp: async (terms, amount, signal) => void (await channels.topUp(wallet, terms, amount, signal)),
+      topUp: (terms, amount, signal) => topUpChannel(base, terms, amount, signal),
       balance: (token, signal) => balanceOf(base, token, signal),
     },
     spending: {

@@ -22,7 +22,7 @@ export const README_FILE = join(import.meta.dirname, '../../contracts/README.md'
 export type Gas = Record<string, number>
 export type GasTable = { native: Gas; token: Gas }
 
-const [DEVELOPER, HOST, CLIENT, SIGNER, DEPLOYER] = [1, 2, 3, 4, 9]
+const [DEVELOPER, HOST, CLIENT, SIGNER, PERMITTING, DEPLOYER] = [1, 2, 3, 4, 5, 9]
 
 export async function measure(): Promise<GasTable> {
   const market = await startMarket()
@@ -32,7 +32,8 @@ export async function measure(): Promise<GasTable> {
     await new Token(market.chain, token).transfer(market.wallet(DEPLOYER), address, 10n ** 14n, market.signal)
     const approve = new Codec(devTokenAbi).encode('approve', [market.deployment.contracts.channels, 10n ** 14n])
     await market.wallet(CLIENT).send({ to: token, data: approve }, 'approve', market.signal)
-    return { native: await measureIn(market, NATIVE), token: await measureIn(market, token) }
+    const [native, byAllowance] = [await measureIn(market, NATIVE), await measureIn(market, token)]
+    return { native, token: { ...byAllowance, ...(await measurePermits(market, token)) } }
   } finally {
     await market.close()
   }
@@ -98,6 +99,28 @@ async function measureIn(market: Market, token: Hex): Promise<Gas> {
   return gas
 }
 
+/** By a client that never approved anything; beside it what an approval costs another. */
+async function measurePermits(market: Market, token: Hex): Promise<Gas> {
+  const { chain, channels, signal, deployment } = market
+  const [client, wallet] = [market.signer(PERMITTING), market.wallet(PERMITTING)]
+  const bench = makeBench(market, token)
+  const erc20 = new Token(chain, token)
+  await erc20.transfer(market.wallet(DEPLOYER), client.address, 10n ** 14n, signal)
+  const terms = { ...bench.terms(), client: client.address }
+  const permit = () => erc20.signPermit(client, deployment.contracts.channels, bench.deposit, 2n ** 40n, signal)
+  const authority = client.sign(channels.openDigest(terms, bench.deposit))
+  const opened = await channels.openWithPermit(wallet, terms, bench.deposit, authority, await permit(), signal)
+  const grown = await channels.topUpWithPermit(wallet, terms, bench.deposit, await permit(), signal)
+  const approve = new Codec(devTokenAbi).encode('approve', [deployment.contracts.channels, bench.deposit])
+  const approved = await wallet.send({ to: token, data: approve }, 'approve', signal)
+  const topped = await channels.topUp(wallet, terms, bench.deposit, signal)
+  return {
+    'open with a permit': Number(opened.gasUsed),
+    'top up with a permit': Number(grown.gasUsed),
+    'top up with an approval before it': sum([approved, topped]),
+  }
+}
+
 type Wallet = ReturnType<Market['wallet']>
 
 /** Amounts as large as real ones, so that calldata costs what it really does; a thousand jobs a claim. */
@@ -150,8 +173,10 @@ function never(): never {
 
 /** The tables of contracts/README.md. */
 export function render({ native, token }: GasTable): string {
-  const figure = (n: number | undefined) => Math.round(n ?? 0).toLocaleString('en')
-  const steps = Object.keys(native).map((what) => `| ${what} | ${figure(native[what])} | ${figure(token[what])} |`)
+  const figure = (n: number | undefined) => (n === undefined ? '' : Math.round(n).toLocaleString('en'))
+  const steps = Object.keys({ ...native, ...token }).map(
+    (what) => `| ${what} | ${figure(native[what])} | ${figure(token[what])} |`,
+  )
   const perJob = [
     'claim: later, one row',
     'claim: later, ten channels, per row',

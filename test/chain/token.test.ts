@@ -4,10 +4,10 @@
  */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { AbiCoder, id } from 'ethers'
+import { AbiCoder, Interface, Signature, id } from 'ethers'
 import { findAnvil } from '../../src/chain/anvil.ts'
 import { deployToken } from '../../src/chain/deploy.ts'
-import { openChannel } from '../../src/chain/deposit.ts'
+import { openChannel, topUpChannel } from '../../src/chain/deposit.ts'
 import type { Depositor } from '../../src/chain/deposit.ts'
 import { Token } from '../../src/chain/token.ts'
 import type { ChannelTerms } from '../../src/core/typed.ts'
@@ -19,6 +19,7 @@ const skip = findAnvil() === undefined && 'no anvil for this machine'
 const DEPLOYER = 9
 const CLIENT = 1
 const HOST = 2
+const STRANGER = 5
 let market: Market
 let serial = 0
 
@@ -140,6 +141,83 @@ describe('tokens', { skip }, () => {
     assert.equal((await market.channels.state(market.channels.idOf(terms), market.signal)).deposit, 500n)
     const { channels } = market.deployment.contracts
     assert.equal(await new Token(market.chain, token).allowance(terms.client, channels, market.signal), 0n)
+  })
+
+  async function opened(token: Hex): Promise<ChannelTerms> {
+    const terms = termsIn(token)
+    await openChannel(depositor(), terms, 500n, market.signal)
+    return terms
+  }
+
+  async function moneyOf(terms: ChannelTerms) {
+    const { chain, channels, signal } = market
+    const erc20 = new Token(chain, terms.token)
+    return {
+      deposit: (await channels.state(channels.idOf(terms), signal)).deposit,
+      balance: await erc20.balance(terms.client, signal),
+      allowance: await erc20.allowance(terms.client, chain.deployment.contracts.channels, signal),
+    }
+  }
+
+  test('a channel in a token is topped up in one transaction, with nothing approved before or left after', async () => {
+    const terms = await opened(await play('MORE', 6))
+    assert.equal(await transactionsOf(() => topUpChannel(depositor(), terms, 70n, market.signal)), 1)
+    assert.deepEqual(await moneyOf(terms), { deposit: 570n, balance: 999_430n, allowance: 0n })
+  })
+
+  test('a permit for a top-up that somebody sends ahead of us is no loss, and the top-up is paid once', async () => {
+    const token = await play('FIRST', 6)
+    const terms = await opened(token)
+    const { channels, ...rest } = depositor()
+    const permit = [
+      'function permit(address owner, address spender, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s)',
+    ]
+    const ahead = new Proxy(channels, {
+      get(target, name) {
+        if (name !== 'topUpWithPermit') return bound(target, name)
+        return async (...args: Parameters<typeof channels.topUpWithPermit>) => {
+          const [, { client }, amount, { deadline, signature }] = args
+          const { v, r, s } = Signature.from(signature)
+          const values = [client, market.deployment.contracts.channels, amount, deadline, v, r, s]
+          const data = new Interface(permit).encodeFunctionData('permit', values) as Hex
+          await market.wallet(DEPLOYER).send({ to: token, data }, 'permit', market.signal)
+          return channels.topUpWithPermit(...args)
+        }
+      },
+    })
+    const topUp = () => topUpChannel({ ...rest, channels: ahead }, terms, 70n, market.signal)
+    assert.equal(await transactionsOf(topUp), 1)
+    assert.deepEqual(await moneyOf(terms), { deposit: 570n, balance: 999_430n, allowance: 0n })
+  })
+
+  test('a permit that a stranger takes for a top-up of its own moves nothing', async () => {
+    const terms = await opened(await play('THIEF', 6))
+    const { chain, channels, signer } = depositor()
+    const { channels: address } = chain.deployment.contracts
+    const permit = await new Token(chain, terms.token).signPermit(signer, address, 70n, 2n ** 40n, market.signal)
+    const stolen = channels.topUpWithPermit(market.wallet(STRANGER), terms, 70n, permit, market.signal)
+    await assert.rejects(stolen, { code: 'chain_refused' })
+    assert.deepEqual(await moneyOf(terms), { deposit: 500n, balance: 999_500n, allowance: 0n })
+  })
+
+  test('a token that refuses the permit at a top-up is approved for exactly the top-up', async () => {
+    const terms = await opened(await play('OTHER', 6))
+    const { signer, ...rest } = depositor()
+    const other = { ...signer, address: signer.address, sign: market.signer(DEPLOYER).sign }
+    const topUp = () => topUpChannel({ ...rest, signer: other }, terms, 70n, market.signal)
+    assert.equal(await transactionsOf(topUp), 2)
+    assert.deepEqual(await moneyOf(terms), { deposit: 570n, balance: 999_430n, allowance: 0n })
+  })
+
+  test('a top-up of more than there is, or of a channel that is over, is refused before anything is sent', async () => {
+    const terms = await opened(await play('LITTLE', 6))
+    const tooMuch = () => topUpChannel(depositor(), terms, 999_501n, market.signal)
+    assert.equal(await transactionsOf(() => assert.rejects(tooMuch, { code: 'insufficient_funds' })), 0)
+    await market.channels.release(market.wallet(HOST), terms, 0n, `0x${'00'.repeat(64)}1b`, market.signal)
+    const late = () => topUpChannel(depositor(), terms, 70n, market.signal)
+    const refused = () => assert.rejects(late, { code: 'chain_refused', message: /AlreadyFinished/ })
+    assert.equal(await transactionsOf(refused), 0)
+    assert.deepEqual(await moneyOf(terms), { deposit: 500n, balance: 1_000_000n, allowance: 0n })
   })
 
   test('a symbol that could be taken for something else gives way to a part of the address', async () => {

@@ -432,10 +432,9 @@ contract AttacksTest is Market {
             assertOutcome(outcomes[0], IChannels.Skip.NotHost, 0, 0);
             assertOutcome(outcomes[1], IChannels.Skip.NotHost, 0, 0);
         }
-        IChannels.Group[] memory groups = new IChannels.Group[](1);
-        groups[0] = IChannels.Group(terms, 2);
+        Typed.Group[] memory groups = list(group(terms, 2));
         bytes[] memory calls = new bytes[](1);
-        calls[0] = abi.encodeCall(IChannels.claimVouchers, (groups, bad));
+        calls[0] = abi.encodeCall(IChannels.claimVouchers, (host, NATIVE, groups, bad));
         vm.prank(client);
         channels.multicall(calls);
         vm.assertEq(channels.channel(id).claimed, 0, "nothing was taken");

@@ -185,6 +185,69 @@ contract ChannelsTest is Market {
         channels.topUp{value: 1}(third, 2);
     }
 
+    // topUpWithPermit
+
+    function test_topUpWithPermit_adds_without_an_approval() public {
+        Typed.Terms memory inToken = termsIn(address(token), 2);
+        bytes32 made = open(inToken, 50);
+        _withoutAllowance();
+        Typed.Signature memory p = _permit(7, block.timestamp);
+        vm.expectEmit();
+        emit IChannels.ToppedUp(made, 7, 57);
+        vm.prank(client);
+        channels.topUpWithPermit(inToken, 7, block.timestamp, p);
+        _assertChannel(made, 57, 0, 0);
+        vm.assertEq(token.allowance(client, address(channels)), 0, "allowance left");
+    }
+
+    function test_P21_topUpWithPermit_works_when_the_permit_was_sent_ahead() public {
+        Typed.Terms memory inToken = termsIn(address(token), 2);
+        bytes32 made = open(inToken, 50);
+        _withoutAllowance();
+        Typed.Signature memory p = _permit(7, block.timestamp);
+        vm.prank(stranger);
+        token.permit(client, address(channels), 7, block.timestamp, p.v, p.r, p.s);
+        vm.prank(client);
+        channels.topUpWithPermit(inToken, 7, block.timestamp, p);
+        _assertChannel(made, 57, 0, 0);
+    }
+
+    /// @dev Money comes from the caller alone: who finds the permit can neither spend it nor aim it at another channel.
+    function test_P21_topUpWithPermit_takes_no_permit_but_the_callers() public {
+        Typed.Terms memory inToken = termsIn(address(token), 2);
+        bytes32 made = open(inToken, 50);
+        _withoutAllowance();
+        Typed.Signature memory p = _permit(7, block.timestamp);
+        vm.prank(stranger);
+        token.approve(address(channels), 0);
+        uint256 before = token.balanceOf(client);
+        vm.prank(stranger);
+        vm.expectRevert();
+        channels.topUpWithPermit(inToken, 7, block.timestamp, p);
+        vm.prank(client);
+        vm.expectRevert();
+        channels.topUpWithPermit(inToken, 8, block.timestamp, p);
+        vm.assertEq(token.balanceOf(client), before, "client");
+        _assertChannel(made, 50, 0, 0);
+    }
+
+    function test_topUpWithPermit_refuses_native_currency_and_channels_that_are_not_live() public {
+        Typed.Signature memory none = Typed.Signature(0, 0, 27);
+        vm.prank(client);
+        vm.expectRevert();
+        channels.topUpWithPermit(terms, 7, block.timestamp, none);
+        Typed.Terms memory inToken = termsIn(address(token), 2);
+        bytes32 made = channels.channelId(inToken);
+        vm.prank(client);
+        vm.expectRevert(abi.encodeWithSelector(IChannels.NotOpened.selector, made));
+        channels.topUpWithPermit(inToken, 7, block.timestamp, none);
+        open(inToken, 50);
+        channels.release(inToken, 0, releaseSigned(made, 0));
+        vm.prank(client);
+        vm.expectRevert(abi.encodeWithSelector(IChannels.AlreadyFinished.selector, made));
+        channels.topUpWithPermit(inToken, 7, block.timestamp, none);
+    }
+
     // claimVouchers
 
     function test_claim_credits_host_and_developer_and_announces_it() public {
@@ -200,10 +263,8 @@ contract ChannelsTest is Market {
     }
 
     function test_claim_without_telling_does_the_same() public {
-        IChannels.Group[] memory groups = new IChannels.Group[](1);
-        groups[0] = IChannels.Group(terms, 1);
         vm.prank(host);
-        channels.claimVouchers(groups, list(row(id, TASK, 2, 100, 6)));
+        channels.claimVouchers(host, NATIVE, list(group(terms, 1)), list(row(id, TASK, 2, 100, 6)));
         _assertChannel(id, 1000, 106, 0);
         _assertCredits(100, 6);
     }
@@ -211,16 +272,14 @@ contract ChannelsTest is Market {
     function test_claim_of_several_channels_shares_one_list_of_rows_out() public {
         Typed.Terms memory other = termsIn(NATIVE, 2);
         bytes32 otherId = open(other, 500);
-        IChannels.Group[] memory groups = new IChannels.Group[](3);
-        groups[0] = IChannels.Group(terms, 2);
-        groups[1] = IChannels.Group(terms, 0);
-        groups[2] = IChannels.Group(other, 1);
+        Typed.Group[] memory groups = new Typed.Group[](3);
+        (groups[0], groups[1], groups[2]) = (group(terms, 2), group(terms, 0), group(other, 1));
         Typed.Row[] memory rows = new Typed.Row[](3);
         rows[0] = row(id, TASK, 1, 10, 3);
         rows[1] = row(id, TASK, 2, 20, 6);
         rows[2] = row(otherId, TASK, 1, 50, 3);
         vm.prank(host);
-        IChannels.Outcome[] memory outcomes = channels.claimVouchersAndTell(groups, rows);
+        IChannels.Outcome[] memory outcomes = channels.claimVouchersAndTell(host, NATIVE, groups, rows);
         assertOutcome(outcomes[0], IChannels.Skip.None, 10, 3);
         assertOutcome(outcomes[1], IChannels.Skip.None, 10, 3);
         assertOutcome(outcomes[2], IChannels.Skip.None, 50, 3);
@@ -228,32 +287,71 @@ contract ChannelsTest is Market {
     }
 
     function test_claim_refuses_groups_that_name_more_rows_than_there_are() public {
-        IChannels.Group[] memory groups = new IChannels.Group[](1);
-        groups[0] = IChannels.Group(terms, 2);
+        Typed.Group[] memory groups = list(group(terms, 2));
         Typed.Row[] memory one = list(row(id, TASK, 2, 100, 6));
         vm.prank(host);
         vm.expectRevert();
-        channels.claimVouchers(groups, one);
+        channels.claimVouchers(host, NATIVE, groups, one);
         vm.prank(stranger);
         vm.expectRevert();
-        channels.claimVouchers(groups, one);
+        channels.claimVouchers(host, NATIVE, groups, one);
     }
 
     function test_claim_by_anybody_but_the_hosts_side_is_skipped_and_harms_no_other_channel() public {
         Typed.Terms memory foreign = termsIn(NATIVE, 2);
         foreign.host = stranger;
         bytes32 foreignId = open(foreign, 500);
-        IChannels.Group[] memory groups = new IChannels.Group[](2);
-        (groups[0], groups[1]) = (IChannels.Group(terms, 1), IChannels.Group(foreign, 1));
-        Typed.Row[] memory rows = new Typed.Row[](2);
-        (rows[0], rows[1]) = (row(id, TASK, 2, 100, 6), row(foreignId, TASK, 2, 50, 6));
         vm.expectEmit();
         emit IChannels.Skipped(id, TASK, IChannels.Skip.NotHost);
-        vm.prank(stranger);
-        IChannels.Outcome[] memory outcomes = channels.claimVouchersAndTell(groups, rows);
-        assertOutcome(outcomes[0], IChannels.Skip.NotHost, 0, 0);
-        assertOutcome(outcomes[1], IChannels.Skip.None, 50, 6);
+        assertOutcome(claimBy(stranger, terms, list(row(id, TASK, 2, 100, 6)))[0], IChannels.Skip.NotHost, 0, 0);
         vm.assertEq(channels.channel(id).claimed, 0, "claimed");
+        Typed.Row[] memory rows = list(row(foreignId, TASK, 2, 50, 6));
+        assertOutcome(claimBy(stranger, foreign, rows)[0], IChannels.Skip.None, 50, 6);
+    }
+
+    function test_P31_a_claim_that_names_another_host_or_token_reaches_no_channel() public {
+        Typed.Row[] memory rows = list(row(id, TASK, 2, 100, 6));
+        vm.prank(stranger);
+        IChannels.Outcome[] memory asHost = channels.claimVouchersAndTell(stranger, NATIVE, list(group(terms, 1)), rows);
+        assertOutcome(asHost[0], IChannels.Skip.UnknownChannel, 0, 0);
+        vm.prank(host);
+        IChannels.Outcome[] memory inToken = channels.claimVouchersAndTell(
+            host,
+            address(token),
+            list(group(terms, 1)),
+            rows
+        );
+        assertOutcome(inToken[0], IChannels.Skip.UnknownChannel, 0, 0);
+        _assertChannel(id, 1000, 0, 0);
+    }
+
+    /// @dev The till of a task is carried from row to row and put back in between, whatever stands between them.
+    function test_claim_of_tasks_in_turn_credits_each_as_if_alone() public {
+        bytes32 second = publish(bytes32(uint256(8)), 2, NATIVE);
+        Typed.Terms memory other = termsIn(NATIVE, 2);
+        bytes32 otherId = open(other, 500);
+        Typed.Group[] memory groups = new Typed.Group[](3);
+        (groups[0], groups[1], groups[2]) = (group(terms, 3), group(other, 3), group(terms, 1));
+        Typed.Row[] memory rows = new Typed.Row[](7);
+        (rows[0], rows[1]) = (row(id, TASK, 1, 10, 3), row(id, second, 1, 20, 2));
+        // Unknown, and no task's id: neither may take what is another's.
+        (rows[2], rows[3]) = (row(id, bytes32(uint256(99)), 1, 5, 1), row(otherId, bytes32(0), 1, 5, 1));
+        (rows[4], rows[5]) = (row(otherId, second, 3, 40, 7), row(otherId, TASK, 2, 50, 6));
+        rows[6] = row(id, TASK, 4, 30, 13);
+        vm.prank(host);
+        IChannels.Outcome[] memory outcomes = channels.claimVouchersAndTell(host, NATIVE, groups, rows);
+        assertOutcome(outcomes[2], IChannels.Skip.UnknownTask, 0, 0);
+        assertOutcome(outcomes[3], IChannels.Skip.UnknownTask, 0, 0);
+        assertOutcome(outcomes[6], IChannels.Skip.None, 20, 10);
+        _assertCredits(140, 19);
+        vm.assertEq(channels.taskCredit(NATIVE, second), 9, "second task");
+        vm.assertEq(channels.taskCredit(NATIVE, bytes32(0)), 0, "no task");
+        _assertChannel(id, 1000, 65, 0);
+        _assertChannel(otherId, 500, 103, 0);
+    }
+
+    function test_a_claim_whose_first_row_names_no_task_pays_nothing() public {
+        _assertSkipped(terms, row(id, bytes32(0), 1, 5, 0), IChannels.Skip.UnknownTask);
     }
 
     function test_claim_by_the_hosts_payee_pays_and_by_a_former_payee_does_not() public {
@@ -296,12 +394,16 @@ contract ChannelsTest is Market {
     }
 
     function test_claimVouchersAs_without_a_signature_for_each_group_lets_no_stranger_in() public {
-        IChannels.Group[] memory groups = new IChannels.Group[](1);
-        groups[0] = IChannels.Group(terms, 1);
+        Typed.Row[] memory rows = list(row(id, TASK, 2, 100, 6));
         vm.prank(stranger);
-        _assertNotHost(
-            channels.claimVouchersAs(groups, list(row(id, TASK, 2, 100, 6)), new Typed.Signature[](0))[0]
+        IChannels.Outcome[] memory outcomes = channels.claimVouchersAs(
+            host,
+            NATIVE,
+            list(group(terms, 1)),
+            rows,
+            new Typed.Signature[](0)
         );
+        _assertNotHost(outcomes[0]);
     }
 
     function test_claim_skips_with_the_reason() public {
@@ -468,10 +570,8 @@ contract ChannelsTest is Market {
     }
 
     function test_multicall_ends_a_channel_in_one_transaction() public {
-        IChannels.Group[] memory groups = new IChannels.Group[](1);
-        groups[0] = IChannels.Group(terms, 1);
         bytes[] memory calls = new bytes[](4);
-        calls[0] = abi.encodeCall(IChannels.claimVouchers, (groups, list(row(id, TASK, 2, 100, 6))));
+        calls[0] = abi.encodeCall(IChannels.claimVoucher, (terms, row(id, TASK, 2, 100, 6)));
         calls[1] = abi.encodeCall(IChannels.release, (terms, 106, Typed.Signature(0, 0, 0)));
         calls[2] = abi.encodeCall(IChannels.withdraw, (NATIVE, host));
         calls[3] = abi.encodeCall(IChannels.withdrawTasks, (NATIVE, developer, list(TASK)));
@@ -485,10 +585,8 @@ contract ChannelsTest is Market {
     }
 
     function test_multicall_undoes_all_where_one_step_fails() public {
-        IChannels.Group[] memory groups = new IChannels.Group[](1);
-        groups[0] = IChannels.Group(terms, 1);
         bytes[] memory calls = new bytes[](2);
-        calls[0] = abi.encodeCall(IChannels.claimVouchers, (groups, list(row(id, TASK, 2, 100, 6))));
+        calls[0] = abi.encodeCall(IChannels.claimVoucher, (terms, row(id, TASK, 2, 100, 6)));
         calls[1] = abi.encodeCall(IChannels.release, (terms, 107, Typed.Signature(0, 0, 0)));
         vm.prank(host);
         vm.expectRevert(abi.encodeWithSelector(IChannels.ClaimFirst.selector, 106, 107));

@@ -173,9 +173,7 @@ contract TokensTest is Market {
     function test_P20_I16_reentrant_while_it_pays_in_is_counted_once() public {
         terms.host = address(odd);
         id = open(terms, 500);
-        IChannels.Group[] memory groups = new IChannels.Group[](1);
-        groups[0] = IChannels.Group(terms, 1);
-        bytes memory inner = abi.encodeCall(IChannels.claimVouchers, (groups, list(row(id, ODD_TASK, 1, 500, 0))));
+        bytes memory inner = abi.encodeCall(IChannels.claimVoucher, (terms, row(id, ODD_TASK, 1, 500, 0)));
         odd.setHook(address(channels), inner);
         vm.prank(client);
         channels.topUp(terms, 70);
@@ -187,14 +185,14 @@ contract TokensTest is Market {
 
     /// @dev Each inner call works by itself, and none works from inside of any outer one.
     function test_P18_I16_reentrant_in_every_function_from_every_other_gets_nowhere() public {
-        bytes[8] memory inner = _prepareInner();
+        bytes[9] memory inner = _prepareInner();
         for (uint256 i = 0; i < inner.length; ++i) {
             uint256 start = vm.snapshotState();
             vm.prank(address(odd));
             (bool alone, ) = address(channels).call(inner[i]);
             vm.assertTrue(alone, string.concat("works by itself: ", vm.toString(i)));
             vm.revertToState(start);
-            for (uint256 o = 0; o < 8; ++o) {
+            for (uint256 o = 0; o < inner.length; ++o) {
                 odd.setHook(address(channels), inner[i]);
                 _outer(o);
                 vm.assertEq(uint256(uint160(odd.hook())), 0, "the token was called");
@@ -206,14 +204,14 @@ contract TokensTest is Market {
     }
 
     function test_P18_I16_a_receiver_of_money_gets_in_nowhere() public {
-        bytes[8] memory inner = _prepareInner();
+        bytes[9] memory inner = _prepareInner();
         OddReceiver thief = new OddReceiver();
         Typed.Terms memory native = termsIn(NATIVE, 30);
         native.host = address(thief);
         bytes32 nativeId = open(native, 500);
         claim(native, row(nativeId, TASK, 1, 100, 3));
         for (uint256 i = 3; i < inner.length; ++i) {
-            if (i == 6) continue;
+            if (i == 6 || i == 8) continue;
             uint256 start = vm.snapshotState();
             thief.setCall(address(channels), inner[i]);
             channels.withdraw(NATIVE, address(thief));
@@ -223,7 +221,7 @@ contract TokensTest is Market {
     }
 
     /// @dev Calls that the odd token itself could make with success.
-    function _prepareInner() private returns (bytes[8] memory inner) {
+    function _prepareInner() private returns (bytes[9] memory inner) {
         vm.deal(address(odd), 0);
         vm.prank(client);
         token.transfer(address(odd), 1000);
@@ -259,6 +257,10 @@ contract TokensTest is Market {
         inner[4] = abi.encodeCall(IChannels.release, (live, 0, releaseSigned(liveId, 0)));
         inner[5] = abi.encodeCall(IChannels.withdraw, (NATIVE, host));
         inner[6] = abi.encodeCall(IChannels.withdrawTo, (NATIVE, address(odd), stranger));
+        inner[8] = abi.encodeCall(
+            IChannels.topUpWithPermit,
+            (live, 5, block.timestamp, Typed.Signature(0, 0, 27))
+        );
         inner[7] = abi.encodeCall(IChannels.withdrawTasks, (NATIVE, developer, list(TASK)));
     }
 
@@ -278,7 +280,11 @@ contract TokensTest is Market {
         else if (which == 6) {
             vm.prank(host);
             channels.withdrawTo(address(odd), host, stranger);
-        } else channels.withdrawTasks(address(odd), developer, list(ODD_TASK));
+        } else if (which == 7) channels.withdrawTasks(address(odd), developer, list(ODD_TASK));
+        else {
+            vm.prank(client);
+            channels.topUpWithPermit(terms, 10, block.timestamp, Typed.Signature(0, 0, 27));
+        }
     }
 
     function _claimed() private returns (bytes32 made) {

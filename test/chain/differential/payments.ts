@@ -46,8 +46,12 @@ const voucher: Kind = {
       const { taskId } = fields
       // Jobs as a bigint: a damaged number may be above what a number holds.
       const row = { taskId, ...totals(fields), jobs: n(fields['jobs']), signature: parts(signature) }
-      const groups = [{ terms: onChain(terms), rows: 1 }]
-      return { from: host.address, to: domain.channels, data: channels('claimVouchersAndTell', [groups, [row]]) }
+      const groups = [{ ...onChain(terms), rows: 1 }]
+      return {
+        from: host.address,
+        to: domain.channels,
+        data: channels('claimVouchersAndTell', [terms.host, terms.token, groups, [row]]),
+      }
     },
     // Every task is unknown to the registry, which the contract asks after the signature only.
     accepted: (reply) => skipOf(reply) === SKIP.unknownTask,
@@ -92,7 +96,8 @@ const claimer: Kind = {
   there: {
     call: ({ domain, terms }, { fields, signature }) => {
       const row = { taskId: toHex(Buffer.alloc(32, 1)), jobs: 1, hostAmount: 1, developerAmount: 0, signature: NOBODYS }
-      const args = [[{ terms: onChain(terms), rows: 1 }], [row], [parts(signature)]]
+      const group = { ...onChain(terms), rows: 1 }
+      const args = [terms.host, terms.token, [group], [row], [parts(signature)]]
       return { from: of(fields, 'claimer'), to: domain.channels, data: channels('claimVouchersAs', args) }
     },
     // Who may claim is asked first; the row itself is nobody's.

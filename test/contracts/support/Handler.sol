@@ -94,17 +94,37 @@ contract Handler is Ledger {
     function host_claims_many(uint256 seed, uint256 jobs, uint256 hostMore) external {
         vm.assume(books.length > 1);
         uint256 first = seed % books.length;
-        uint256[2] memory which = [first, (first + 1) % books.length];
-        IChannels.Group[] memory groups = new IChannels.Group[](2);
+        address token = books[first].terms.token;
+        uint256 second = (first + 1) % books.length;
+        while (books[second].terms.token != token) second = (second + 1) % books.length;
+        vm.assume(second != first);
+        uint256[2] memory which = [first, second];
+        Typed.Group[] memory groups = new Typed.Group[](2);
         Typed.Row[] memory rows = new Typed.Row[](4);
         for (uint256 i = 0; i < 4; ++i) {
             Book storage book = books[which[i / 2]];
-            groups[i / 2] = IChannels.Group(book.terms, 2);
-            rows[i] = _next(book, i, jobs, hostMore >> (i * 8), i);
+            groups[i / 2] = _group(book.terms, 2);
+            rows[i] = _next(book, _taskOf(seed, i), jobs, hostMore >> (i * 8), i);
         }
         vm.prank(host);
-        IChannels.Outcome[] memory outcomes = channels.claimVouchersAndTell(groups, rows);
-        for (uint256 i = 0; i < 4; ++i) _expect(books[which[i / 2]], i, rows[i], outcomes[i]);
+        IChannels.Outcome[] memory outcomes = channels.claimVouchersAndTell(host, token, groups, rows);
+        for (uint256 i = 0; i < 4; ++i) _expect(books[which[i / 2]], _taskOf(seed, i), rows[i], outcomes[i]);
+    }
+
+    /// @notice One row by itself. It tells nothing, so what it did is read off the lane.
+    function host_claims_one(uint256 channelSeed, uint256 task, uint256 jobs, uint256 hostMore) external {
+        Book storage book = _pick(channelSeed);
+        Typed.Row memory row = _next(book, task %= TASKS, jobs, hostMore, 0);
+        IChannels.Lane memory before = channels.lane(book.id, row.taskId);
+        vm.prank(host);
+        channels.claimVoucher(book.terms, row);
+        IChannels.Lane memory now_ = channels.lane(book.id, row.taskId);
+        uint96 toHost = now_.hostAmount - before.hostAmount;
+        uint96 toDeveloper = now_.developerAmount - before.developerAmount;
+        uint256 total = uint256(row.hostAmount) + row.developerAmount;
+        IChannels.Skip skip = _judge(book, lanes[book.id][task], task, total);
+        require((skip == IChannels.Skip.None) == (toHost + toDeveloper != 0), "I8: paid, or not, against the ledger");
+        _expect(book, task, row, IChannels.Outcome(skip, toHost, toDeveloper));
     }
 
     /// @notice Vouchers that were claimed already, sent again.
@@ -294,11 +314,20 @@ contract Handler is Ledger {
         Book storage book,
         Typed.Row memory row
     ) private returns (IChannels.Outcome memory) {
-        IChannels.Group[] memory groups = new IChannels.Group[](1);
-        groups[0] = IChannels.Group(book.terms, 1);
+        Typed.Group[] memory groups = new Typed.Group[](1);
+        groups[0] = _group(book.terms, 1);
         Typed.Row[] memory rows = new Typed.Row[](1);
         rows[0] = row;
         vm.prank(caller);
-        return channels.claimVouchersAndTell(groups, rows)[0];
+        return channels.claimVouchersAndTell(book.terms.host, book.terms.token, groups, rows)[0];
+    }
+
+    /// @dev Two tasks in each of two channels, of which both, one or none are the same.
+    function _taskOf(uint256 seed, uint256 index) private pure returns (uint256) {
+        return (index < 2 ? index : index - 2 + ((seed >> 128) % 3)) % TASKS;
+    }
+
+    function _group(Typed.Terms memory terms, uint256 rows) private pure returns (Typed.Group memory) {
+        return Typed.Group(terms.client, terms.signer, terms.closeDelay, terms.salt, rows);
     }
 }

@@ -141,10 +141,33 @@ abstract contract Market {
         Typed.Terms memory terms,
         Typed.Row[] memory rows
     ) internal returns (IChannels.Outcome[] memory) {
-        IChannels.Group[] memory groups = new IChannels.Group[](1);
-        groups[0] = IChannels.Group(terms, rows.length);
+        Typed.Group[] memory groups = list(group(terms, rows.length));
+        bytes32 wanted = rows.length == 1 ? _claimAlone(caller, terms, rows[0]) : bytes32(0);
         vm.prank(caller);
-        return channels.claimVouchersAndTell(groups, rows);
+        IChannels.Outcome[] memory outcomes = channels.claimVouchersAndTell(terms.host, terms.token, groups, rows);
+        if (rows.length == 1) vm.assertEq(wanted, _state(terms, rows[0].taskId), "claimVoucher does what a claim of one row does");
+        return outcomes;
+    }
+
+    /// @dev What `claimVoucher` would make of it; nothing stays of that.
+    function _claimAlone(
+        address caller,
+        Typed.Terms memory terms,
+        Typed.Row memory only
+    ) private returns (bytes32 state) {
+        uint256 start = vm.snapshotState();
+        vm.prank(caller);
+        channels.claimVoucher(terms, only);
+        state = _state(terms, only.taskId);
+        vm.revertToState(start);
+    }
+
+    /// @dev All that a claim of this task on this channel may change.
+    function _state(Typed.Terms memory terms, bytes32 taskId) private view returns (bytes32) {
+        bytes32 id = channels.channelId(terms);
+        uint256 credit = channels.credit(terms.token, terms.host);
+        uint256 taskCredit = channels.taskCredit(terms.token, taskId);
+        return keccak256(abi.encode(channels.channel(id), channels.lane(id, taskId), credit, taskCredit));
     }
 
     /// @notice Claims one row by somebody with the host's word for it.
@@ -154,12 +177,11 @@ abstract contract Market {
         Typed.Row memory only,
         Typed.Signature memory authority
     ) internal returns (IChannels.Outcome memory) {
-        IChannels.Group[] memory groups = new IChannels.Group[](1);
-        groups[0] = IChannels.Group(terms, 1);
+        Typed.Group[] memory groups = list(group(terms, 1));
         Typed.Signature[] memory authorities = new Typed.Signature[](1);
         authorities[0] = authority;
         vm.prank(caller);
-        return channels.claimVouchersAs(groups, list(only), authorities)[0];
+        return channels.claimVouchersAs(terms.host, terms.token, groups, list(only), authorities)[0];
     }
 
     function claim(
@@ -172,6 +194,16 @@ abstract contract Market {
     function list(Typed.Row memory only) internal pure returns (Typed.Row[] memory rows) {
         rows = new Typed.Row[](1);
         rows[0] = only;
+    }
+
+    function list(Typed.Group memory only) internal pure returns (Typed.Group[] memory groups) {
+        groups = new Typed.Group[](1);
+        groups[0] = only;
+    }
+
+    /// @notice A channel in a claim, which names host and token once.
+    function group(Typed.Terms memory terms, uint256 rows) internal pure returns (Typed.Group memory) {
+        return Typed.Group(terms.client, terms.signer, terms.closeDelay, terms.salt, rows);
     }
 
     function list(bytes32 only) internal pure returns (bytes32[] memory ids) {
