@@ -8,7 +8,7 @@ import { MecaError } from '../core/errors.ts'
 import type { ChannelTerms } from '../core/typed.ts'
 import { channelIdOf } from '../core/typed.ts'
 import type { Hex } from '../core/units.ts'
-import { channelsAbi } from './abi.ts'
+import { channelsAbi, tasksAbi } from './abi.ts'
 import type { Chain } from './chain.ts'
 import { Codec } from './codec.ts'
 import { MAX_LOG_REQUESTS } from './limits.ts'
@@ -20,19 +20,22 @@ export type ClaimedEvent = Dated & { channelId: Hex; taskId: Hex; hostPaid: bigi
 export type DrawnEvent = Dated & { token: Hex; amount: bigint }
 export type RefundedEvent = Dated & { channelId: Hex; refund: bigint; sent: boolean }
 
-type Found = { args: Readonly<Record<string, unknown>>; blockNumber: number }
-
-const codec = new Codec(channelsAbi)
+type Found = { args: Readonly<Record<string, unknown>>; blockNumber: number; transactionHash: Hex }
+/** A contract whose logs are read. */
+type Source = { address: Hex; codec: Codec<typeof channelsAbi> | Codec<typeof tasksAbi> }
 
 export class History {
   readonly #chain: Chain
-  readonly #address: Hex
+  readonly #channels: Source
+  readonly #tasks: Source
   readonly #times = new Map<number, number>()
   #bornAt: number | undefined
 
   constructor(chain: Chain) {
     this.#chain = chain
-    this.#address = chain.deployment.contracts.channels
+    const { channels, tasks } = chain.deployment.contracts
+    this.#channels = { address: channels, codec: new Codec(channelsAbi) }
+    this.#tasks = { address: tasks, codec: new Codec(tasksAbi) }
   }
 
   /** The channels that `account` opened as `client`, or that pay it as `host`. Each id was computed from its terms. */
@@ -77,6 +80,31 @@ export class History {
     return this.#drawn('TasksWithdrawn', payee, signal)
   }
 
+  /**
+   * Whoever was paid for those tasks before their payees changed, and after. Only the payee itself can change it, so that
+   * the first one, whom no log names, is who sent the first change; of a contract that is a payee that says nothing.
+   */
+  async payees(taskIds: readonly Hex[], signal: AbortSignal): Promise<Set<Hex>> {
+    const payees = new Set<Hex>()
+    const changed = new Set<Hex>()
+    for (const ids of inParts(taskIds, TOPICS)) {
+      const found = await this.#find('PayeeChanged', [ids], signal, this.#tasks)
+      for (const { args, transactionHash } of found.sort((a, b) => a.blockNumber - b.blockNumber)) {
+        const taskId = args['taskId'] as Hex
+        if (!changed.has(taskId)) payees.add(await this.#senderOf(transactionHash, signal))
+        changed.add(taskId)
+        payees.add(args['payee'] as Hex)
+      }
+    }
+    return payees
+  }
+
+  async #senderOf(hash: Hex, signal: AbortSignal): Promise<Hex> {
+    const parsed = zSent.safeParse(await this.#chain.rpc.request('eth_getTransactionByHash', [hash], signal))
+    if (!parsed.success) throw this.#nonsense('eth_getTransactionByHash', parsed.error)
+    return parsed.data.from
+  }
+
   async #drawn(name: string, account: Hex, signal: AbortSignal): Promise<DrawnEvent[]> {
     const found = await this.#find(name, [null, topicOf(account)], signal)
     return Promise.all(
@@ -98,7 +126,12 @@ export class History {
     return all
   }
 
-  async #find(name: string, topics: readonly Topic[], signal: AbortSignal): Promise<Found[]> {
+  async #find(
+    name: string,
+    topics: readonly Topic[],
+    signal: AbortSignal,
+    source: Source = this.#channels,
+  ): Promise<Found[]> {
     const { number: head } = await this.#chain.block(signal)
     const found: Found[] = []
     const ranges: [from: number, to: number][] = [[await this.#birth(head, signal), head]]
@@ -107,7 +140,7 @@ export class History {
       if (range === undefined) return found
       const [from, to] = range
       try {
-        found.push(...(await this.#logs(name, topics, from, to, signal)))
+        found.push(...(await this.#logs(source, name, topics, from, to, signal)))
       } catch (error) {
         if (from === to || !isTooMuch(error)) throw error
         const middle = Math.floor((from + to) / 2)
@@ -117,9 +150,16 @@ export class History {
     }
   }
 
-  async #logs(name: string, topics: readonly Topic[], from: number, to: number, signal: AbortSignal): Promise<Found[]> {
+  async #logs(
+    { address: ours, codec }: Source,
+    name: string,
+    topics: readonly Topic[],
+    from: number,
+    to: number,
+    signal: AbortSignal,
+  ): Promise<Found[]> {
     const filter = {
-      address: this.#address,
+      address: ours,
       topics: [codec.topic(name), ...topics],
       fromBlock: hexOf(from),
       toBlock: hexOf(to),
@@ -127,8 +167,11 @@ export class History {
     const parsed = zLogs.safeParse(await this.#chain.rpc.request('eth_getLogs', [filter], signal))
     if (!parsed.success) throw this.#nonsense('eth_getLogs', parsed.error)
     return parsed.data
-      .filter(({ address, removed }) => address === this.#address && removed !== true)
-      .flatMap((log) => codec.events(name, [log]).map((args) => ({ args, blockNumber: log.blockNumber })))
+      .filter(({ address, removed }) => address === ours && removed !== true)
+      .flatMap((log) => {
+        const { blockNumber, transactionHash } = log
+        return codec.events(name, [log]).map((args) => ({ args, blockNumber, transactionHash }))
+      })
   }
 
   async #timeOf(blockNumber: number, signal: AbortSignal): Promise<number> {
@@ -143,7 +186,7 @@ export class History {
     return at
   }
 
-  /** The block that the contract came with: nothing happened before it. An endpoint that forgot old state is asked for all. */
+  /** The block that the channels came with: nobody was paid before it. An endpoint that forgot old state is asked for all. */
   async #birth(head: number, signal: AbortSignal): Promise<number> {
     if (head < SHORT_CHAIN) return 0
     if (this.#bornAt !== undefined) return this.#bornAt
@@ -151,7 +194,7 @@ export class History {
     try {
       while (low < high) {
         const middle = Math.floor((low + high) / 2)
-        if ((await this.#chain.code(this.#address, signal, middle)) === '0x') low = middle + 1
+        if ((await this.#chain.code(this.#channels.address, signal, middle)) === '0x') low = middle + 1
         else high = middle
       }
       this.#bornAt = low
@@ -184,15 +227,18 @@ const zNumber = z
   .regex(/^0x[0-9a-f]{1,12}$/i)
   .transform(Number)
 const zBlock = z.object({ timestamp: zNumber })
+const zAccount = z
+  .string()
+  .regex(/^0x[0-9a-f]{40}$/i)
+  .transform((text) => text.toLowerCase() as Hex)
+const zSent = z.object({ from: zAccount })
 const zLogs = z.array(
   z.object({
-    address: z
-      .string()
-      .regex(/^0x[0-9a-f]{40}$/i)
-      .transform((text) => text.toLowerCase() as Hex),
+    address: zAccount,
     topics: z.array(zHex).max(4),
     data: zHex,
     blockNumber: zNumber,
+    transactionHash: zHex,
     removed: z.boolean().optional(),
   }),
 )

@@ -13,6 +13,8 @@ import type { Hex } from '../core/units.ts'
 import type { EarningsCheck, EarningsOptions, EarningsReport } from './api-money.ts'
 import type { Book, LiveRow } from './book.ts'
 import type { ChainChannel } from './host-components.ts'
+import { developerEarnings } from './earnings-developer.ts'
+import { check, keyOf, Sums } from './earnings-sums.ts'
 import { Tally } from './tally.ts'
 
 type Dated = { at: number }
@@ -33,6 +35,8 @@ export type EarningsHistory = {
   withdrawn(account: Hex, signal: AbortSignal): Promise<(Dated & { token: Hex; amount: bigint })[]>
   tasksWithdrawn(payee: Hex, signal: AbortSignal): Promise<(Dated & { token: Hex; amount: bigint })[]>
   terms(channelIds: readonly Hex[], signal: AbortSignal): Promise<Map<Hex, ChannelRecord['terms']>>
+  /** Whoever was paid for those tasks before their payees changed, and after. */
+  payees(taskIds: readonly Hex[], signal: AbortSignal): Promise<Set<Hex>>
 }
 
 export type EarningsComponents = {
@@ -195,57 +199,7 @@ export class Earnings {
     const own = new Map((await ownTasks(signal)).map((task) => [task.taskId, task]))
     if (own.size === 0) return []
     const events = await this.#whereServed(notes, () => history.claimed(undefined, signal))
-    if (events === undefined) return []
-    const ours = events.filter(({ taskId }) => own.has(taskId))
-    const terms = await history.terms([...new Set(ours.map(({ channelId }) => channelId))], signal)
-    const byTask = new Map<string, { token: Hex; taskId: Hex; credited: bigint }>()
-    const seen = new Set<string>()
-    for (const { channelId, taskId, developerPaid, at } of ours) {
-      const { token, client } = terms.get(channelId) ?? missing(channelId)
-      const key = keyOf(channelId, taskId)
-      const run = seen.has(key) ? 0 : (await this.#c.lane(channelId, taskId, signal)).jobs
-      seen.add(key)
-      const entry = { role: 'developer' as const, token, task: cidOf(taskId), client, at }
-      tally.add({ ...entry, run, developerAmount: developerPaid, claimed: developerPaid })
-      const before = byTask.get(`${token}/${taskId}`)?.credited ?? 0n
-      byTask.set(`${token}/${taskId}`, { token, taskId, credited: before + developerPaid })
-    }
-    const payees = new Set([...own.values()].map(({ payee }) => payee))
-    return this.#drawnByDeveloper(tally, [...byTask.values()], payees, signal)
-  }
-
-  /** Fees are drawn by payee, all tasks at once; by task they are what was credited and is not there any more. */
-  async #drawnByDeveloper(
-    tally: Tally,
-    tasks: readonly { token: Hex; taskId: Hex; credited: bigint }[],
-    payees: ReadonlySet<Hex>,
-    signal: AbortSignal,
-  ): Promise<EarningsCheck[]> {
-    const byTask = tally.isBy('task')
-    const [gone, drawn] = [new Sums(), new Sums()]
-    for (const { token, taskId, credited } of tasks) {
-      const left = credited - (await this.#c.taskCredit(token, taskId, signal))
-      gone.add(token, left)
-      if (byTask && left !== 0n) tally.add({ role: 'developer', token, task: cidOf(taskId), withdrawn: left })
-    }
-    for (const payee of payees) {
-      for (const { token, amount, at } of await this.#c.history.tasksWithdrawn(payee, signal)) {
-        drawn.add(token, amount)
-        if (!byTask) tally.add({ role: 'developer', token, at, withdrawn: amount })
-      }
-    }
-    // A payee may draw for tasks of other developers as well, and more than ours then.
-    return [...gone.keys()].map((token) => {
-      const [ours, all] = [gone.of(token), drawn.of(token)]
-      return check(
-        'developer',
-        token as Hex,
-        'fees that left the contract, and that their payees drew',
-        ours,
-        all,
-        ours <= all,
-      )
-    })
+    return events === undefined ? [] : developerEarnings(this.#c, own, events, tally, signal)
   }
 
   async #whereServed<T>(notes: string[], read: () => Promise<T>): Promise<T | undefined> {
@@ -260,22 +214,6 @@ export class Earnings {
   }
 }
 
-class Sums {
-  readonly #sums = new Map<string, bigint>()
-
-  add(key: string, amount: bigint): void {
-    this.#sums.set(key, this.of(key) + amount)
-  }
-
-  of(key: string): bigint {
-    return this.#sums.get(key) ?? 0n
-  }
-
-  keys(): Iterable<string> {
-    return this.#sums.keys()
-  }
-}
-
 function partyOf({ terms }: ChannelRecord, taskId: Hex): { token: Hex; client: Hex; task: string } {
   return { token: terms.token, client: terms.client, task: cidOf(taskId) }
 }
@@ -283,36 +221,6 @@ function partyOf({ terms }: ChannelRecord, taskId: Hex): { token: Hex; client: H
 /** The host's part of what was billed and is not paid. */
 function pending({ billed }: LiveRow, lane: Totals): bigint {
   return billed.hostAmount > lane.hostAmount ? billed.hostAmount - lane.hostAmount : 0n
-}
-
-function check(
-  role: EarningsCheck['role'],
-  token: Hex,
-  what: string,
-  ledger: bigint,
-  chain: bigint,
-  ok = ledger === chain,
-): EarningsCheck {
-  const difference = ledger - chain
-  return {
-    role,
-    token,
-    what,
-    ledger: ledger.toString(),
-    chain: chain.toString(),
-    difference: difference.toString(),
-    ok,
-  }
-}
-
-function keyOf(channelId: Hex, taskId: Hex): string {
-  return `${channelId}/${taskId}`
-}
-
-function missing(channelId: Hex): never {
-  throw new MecaError('chain_unreachable', `The chain's logs tell claims on channel ${channelId} and not its opening`, {
-    cure: 'use another RPC endpoint',
-  })
 }
 
 function abs(amount: bigint): bigint {

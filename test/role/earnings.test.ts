@@ -127,6 +127,41 @@ describe('earnings', { skip }, () => {
     assert.equal(all(everything, 'hostAmount') + all(everything, 'developerAmount'), billed)
   })
 
+  test('a task that was sold twice: what each of its payees drew adds up, and what they draw elsewhere does not', async () => {
+    const { market } = parties.stage
+    const { taskId } = taskAt(SECOND)
+    const draw = (account: number, payee: Party) =>
+      market.channels.withdrawTasks(market.wallet(account), NATIVE, payee.address, [taskId], signal)
+    const sell = (from: number, to: Party, sold = taskId) =>
+      market.tasks.setPayee(market.wallet(from), sold, to.address, market.signal)
+    const runs = async () => {
+      billed += await parties.run(alice, taskAt(SECOND), 'again')
+      await settled(host, billed)
+      await host.money.claim({}, signal)
+    }
+    const drawn = async () => {
+      const byTask = await lines(developer, 'task')
+      for (const by of ['token', 'day', 'client'] as const)
+        assert.equal(all(await lines(developer, by), 'withdrawn'), all(byTask, 'withdrawn'), by)
+      return all(byTask, 'withdrawn')
+    }
+    await draw(DEVELOPER, developer)
+    assert.equal(await drawn(), 4n * FEE)
+    await sell(DEVELOPER, alice)
+    await runs()
+    await draw(ALICE, alice)
+    assert.equal(await drawn(), 5n * FEE)
+    await sell(ALICE, bob)
+    assert.equal(await drawn(), 5n * FEE)
+    await runs()
+    assert.equal(await drawn(), 5n * FEE, 'nobody drew the last one yet')
+    await draw(BOB, bob)
+    assert.equal(await drawn(), 6n * FEE)
+    // Now the developer is no payee any more, and in no log: it is who gave its tasks away.
+    await sell(DEVELOPER, alice, taskAt(FIRST).taskId)
+    assert.equal(await drawn(), 6n * FEE)
+  })
+
   test('a host that lost its records says so: the chain paid on channels that it does not know', async () => {
     await host.close()
     const fresh = await parties.open('fresh', HOST, { host: true, meets: alice })
