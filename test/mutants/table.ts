@@ -683,6 +683,22 @@ export const MUTANTS: readonly Mutant[] = [
     tests: LENDING,
   },
   {
+    name: 'chain: a client that was told of too high a deposit never asks again',
+    file: 'src/role/client.ts',
+    from: '      else await this.#parts.payer.refresh(room.channel, order.signal)\n',
+    to: '      else throw error\n',
+    tests: ['test/chaos/nodes.test.ts'],
+    only: 'believes in more',
+  },
+  {
+    name: 'chain: a channel that was used and has ended counts as never opened',
+    file: 'src/role/payer.ts',
+    from: "const isNew = channel.state === 'opening' && this.#c.book.vouchedOn(channel.channelId) === 0n",
+    to: "const isNew = channel.state === 'opening'",
+    tests: ['test/role/payer.test.ts'],
+    only: 'hidden for a moment',
+  },
+  {
     name: 'chain: an opening that failed is tried under another name',
     file: 'src/role/payer.ts',
     from: '      ...begun?.terms,\n',
