@@ -5,7 +5,7 @@
  *   node scripts/conformance.ts [--format meca|cytomine|kaapana|borealis] [--case C-07 …] [--json]
  */
 import { parseArgs } from 'node:util'
-import { MecaError } from '../src/core/errors.ts'
+import { asMecaError, MecaError } from '../src/core/errors.ts'
 import type { Case } from '../test/conformance/case.ts'
 import { CASES } from '../test/conformance/cases.ts'
 import { Stage } from '../test/conformance/stage.ts'
@@ -25,16 +25,14 @@ type Row = {
 const FORMATS: Readonly<Record<string, string>> = { M: 'meca', C: 'cytomine', K: 'kaapana', B: 'borealis' }
 const MARKS = { pass: 'pass   ', fail: 'FAIL   ', skipped: 'skipped' } as const
 
-process.exitCode = await main()
+process.exitCode = await main().catch((error: unknown) => {
+  const { message, cure, exitCode } = asMecaError(error)
+  process.stderr.write(`${message}\n${cure === undefined ? '' : `What to do: ${cure}\n`}`)
+  return exitCode
+})
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: {
-      format: { type: 'string' },
-      case: { type: 'string', multiple: true },
-      json: { type: 'boolean', default: false },
-    },
-  })
+  const values = read()
   const wanted = chosen(values.format, values.case)
   const missing = await dockerMissing()
   const rows = missing === false ? await play(wanted, values.json) : wanted.map((c) => skipped(c, missing))
@@ -47,14 +45,36 @@ async function main(): Promise<number> {
   return counts.failed > 0 ? 1 : 0
 }
 
+function read() {
+  const options = {
+    format: { type: 'string' },
+    case: { type: 'string', multiple: true },
+    json: { type: 'boolean', default: false },
+  } as const
+  try {
+    return parseArgs({ options }).values
+  } catch (cause) {
+    throw new MecaError('bad_input', cause instanceof Error ? cause.message : String(cause), {
+      cause,
+      cure: 'npm run conformance -- [--format FORMAT] [--case C-07 …] [--json]',
+    })
+  }
+}
+
 function chosen(format: string | undefined, ids: readonly string[] | undefined): Case[] {
   const known = Object.values(FORMATS)
   if (format !== undefined && !known.includes(format)) {
     throw new MecaError('bad_input', `There is no format ${format}`, { cure: `use one of ${known.join(', ')}` })
   }
-  return CASES.filter(
-    ({ id }) => (format === undefined || formatOf(id) === format) && (ids === undefined || ids.includes(id)),
-  )
+  const ofFormat = CASES.filter(({ id }) => format === undefined || formatOf(id) === format)
+  // A slip of the pen must not look like a table in which nothing failed.
+  const unknown = ids?.find((id) => ofFormat.every((each) => each.id !== id))
+  if (unknown !== undefined) {
+    throw new MecaError('bad_input', `There is no case ${unknown}${format === undefined ? '' : ` of ${format}`}`, {
+      cure: `name one of ${ofFormat[0]?.id} to ${ofFormat.at(-1)?.id}`,
+    })
+  }
+  return ofFormat.filter(({ id }) => ids === undefined || ids.includes(id))
 }
 
 function formatOf(id: string): string {

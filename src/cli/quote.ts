@@ -9,6 +9,7 @@ import type { Context } from './context.ts'
 import { addQuoteFlags, quoteOptions } from './job-flags.ts'
 import type { QuoteFlags } from './job-flags.ts'
 import { size, table } from './render.ts'
+import { formatOf } from '../task/format.ts'
 import { examples, wholeOf } from './usage.ts'
 import type { Act } from './usage.ts'
 
@@ -36,7 +37,12 @@ function quoteTask(context: Context, ref: string, flags: QuoteFlags & { inputByt
       text: hostsText(report, await tokensOf(api)),
     })
     context.output.say(nobodyAsked(report) ? whyNobody(flags.host) : refusalsText(report.refusals))
-    if (report.hosts.length > 0) context.next(`run ${ref} --data …`)
+    if (report.hosts.length > 0) {
+      const { manifest } = await api.developer.show(ref, context.signal)
+      context.next(
+        `run ${ref} ${formatOf(manifest.format).kind === 'files' ? '--in NAME=@FILE … --out DIR' : '--data …'}`,
+      )
+    }
     return report.hosts.length > 0 ? 0 : 4
   })
 }

@@ -1,10 +1,13 @@
 /** Every case of the four contracts against a real engine; `npm run conformance` prints the same list as a table. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { dockerMissing } from '../support/images.ts'
 import { CASES } from './cases.ts'
 import { Stage } from './stage.ts'
 
+const SCRIPT = join(import.meta.dirname, '..', '..', 'scripts', 'conformance.ts')
 const skip = await dockerMissing()
 
 test('there are twenty cases of each contract, in order', () => {
@@ -14,6 +17,14 @@ test('there are twenty cases of each contract, in order', () => {
     CASES.map(({ id }) => id),
     expected,
   )
+})
+
+test('a slip in the words of the command is wrong use, and no table in which nothing failed', () => {
+  for (const words of [['--bogus'], ['--format', 'foo'], ['--case', 'Z-99'], ['--format', 'meca', '--case', 'C-01']]) {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [SCRIPT, ...words], { encoding: 'utf8' })
+    assert.deepEqual([status, stdout], [2, ''])
+    assert.match(stderr, /^.*(bogus|foo|Z-99|C-01).*\nWhat to do: /)
+  }
 })
 
 describe('conformance', { skip }, () => {
