@@ -59,6 +59,11 @@ export function tipOf(key: string, value: string): Tip {
   return { seq: Number(key), hash: value.slice(0, HASH_CHARS) }
 }
 
+/** A stored record's text, whose checksum is not looked at here. */
+export function readRecord(value: string): JournalRecord {
+  return zRecord.parse(JSON.parse(value.slice(HASH_CHARS)))
+}
+
 /** The record that follows `tip`. Throws `store_damaged` and says which one is not what it should be. */
 export function decodeRecord(tip: Tip, key: string, value: string): { record: JournalRecord; tip: Tip } {
   const seq = tip.seq + 1
@@ -66,7 +71,7 @@ export function decodeRecord(tip: Tip, key: string, value: string): { record: Jo
   const text = value.slice(HASH_CHARS)
   const sum = hash('sha256', text, 'base64url')
   if (sum !== value.slice(0, HASH_CHARS)) throw damaged(`the checksum of record ${seq} does not fit its text`, seq)
-  const record: JournalRecord = zRecord.parse(JSON.parse(text))
+  const record = readRecord(value)
   if (record.seq !== seq || record.prev !== tip.hash) {
     throw damaged(`record ${seq} does not follow the one before it`, seq)
   }

@@ -141,8 +141,7 @@ export class Places {
 
   /** `seq` is the number of the journal record that explains the row. */
   put({ table, ledger, key, text }: RowChange, seq: number): Put {
-    const value = text === null || !ledger ? text : joinRow(seq, text)
-    return [ledger ? 'ledger' : 'plain', rowKey(table, key), value]
+    return ledger ? ledgerPut(table, key, text, seq) : ['plain', rowKey(table, key), text]
   }
 
   operation([place, key, value]: Put): Operation {
@@ -172,8 +171,9 @@ export async function countKeys(
   return count
 }
 
-function joinRow(seq: number, text: string): string {
-  return `${seq}:${text}`
+/** A row of a ledger table carries the number of its record. */
+export function ledgerPut(table: string, key: string, text: string | null, seq: number): Put {
+  return ['ledger', rowKey(table, key), text === null ? null : `${seq}:${text}`]
 }
 
 export function splitRow(stored: string): { seq: number; text: string } {

@@ -13,8 +13,9 @@ import type { FileHandle } from 'node:fs/promises'
 import { z } from 'zod'
 import { MecaError } from '../core/errors.ts'
 import { createDurably, hasCode } from './files.ts'
-import { damaged, tipOf } from './journal.ts'
+import { damaged, readRecord, tipOf } from './journal.ts'
 import type { Tip } from './journal.ts'
+import { ledgerPut } from './tables.ts'
 import type { Put } from './tables.ts'
 
 /** Some fifty groups of a quiet node, or five of a busy one, before the database has to be synced. */
@@ -25,7 +26,7 @@ const COPIES = 2
 
 export type Group = { number: number; puts: readonly Put[] }
 
-const zPuts = z.array(z.tuple([z.enum(['journal', 'ledger', 'plain']), z.string(), z.string().nullable()]))
+const zPuts = z.array(z.tuple([z.enum(['journal', 'plain']), z.string(), z.string().nullable()]))
 
 export class Tail {
   readonly #file: FileHandle
@@ -75,15 +76,20 @@ export class Tail {
   }
 }
 
-/** The blocks of a group, ready to be written. */
+/** Where the two numbers of a group begin: after the line's end and the checksum. */
+const COUNTS_AT = 45
+
+/** The blocks of a group, ready to be written. Rows that a record explains stand in the record. */
 export function encodeGroup(number: number, puts: readonly Put[]): Uint8Array {
-  const text = JSON.stringify(puts)
-  const bytes = Buffer.byteLength(text)
-  const head = `${number} ${bytes}\n`
-  const group = `\n${hash('sha256', head + text, 'base64url')} ${head}${text}`
-  const copyBytes = Math.ceil(Buffer.byteLength(group) / BLOCK_BYTES) * BLOCK_BYTES
+  const text = JSON.stringify(puts.filter(([place]) => place !== 'ledger'))
+  const counts = `${number} ${Buffer.byteLength(text)}\n`
+  const bytes = COUNTS_AT + counts.length + Buffer.byteLength(text)
+  const copyBytes = Math.ceil(bytes / BLOCK_BYTES) * BLOCK_BYTES
   const blocks = Buffer.alloc(COPIES * copyBytes)
-  for (let i = 0; i < COPIES; i++) blocks.write(group, i * copyBytes)
+  blocks.write(counts, COUNTS_AT)
+  blocks.write(text, COUNTS_AT + counts.length)
+  blocks.write(`\n${hash('sha256', blocks.subarray(COUNTS_AT, bytes), 'base64url')} `)
+  for (let i = 1; i < COPIES; i++) blocks.copy(blocks, i * copyBytes, 0, bytes)
   return blocks
 }
 
@@ -115,11 +121,20 @@ const HEAD_BYTES = 100
 function groupAt(bytes: Buffer, at: number): Group | undefined {
   if (bytes[at] !== 0x0a) return undefined
   const head = bytes.toString('latin1', at, at + HEAD_BYTES)
-  const [whole, sum, counts, number, length] = /^\n([\w-]{43}) (([0-9]{1,15}) ([0-9]{1,9})\n)/.exec(head) ?? []
-  if (whole === undefined || counts === undefined) return undefined
-  const text = bytes.toString('utf8', at + whole.length, at + whole.length + Number(length))
-  if (hash('sha256', counts + text, 'base64url') !== sum) return undefined
-  return { number: Number(number), puts: zPuts.parse(JSON.parse(text)) }
+  const [whole, sum, number, length] = /^\n([\w-]{43}) ([0-9]{1,15}) ([0-9]{1,9})\n/.exec(head) ?? []
+  if (whole === undefined) return undefined
+  const [textAt, end] = [at + whole.length, at + whole.length + Number(length)]
+  if (hash('sha256', bytes.subarray(at + COUNTS_AT, end), 'base64url') !== sum) return undefined
+  const puts = zPuts.parse(JSON.parse(bytes.toString('utf8', textAt, end)))
+  return { number: Number(number), puts: puts.flatMap(withRows) }
+}
+
+/** A record with the rows that it explains. */
+function withRows(put: Put): Put[] {
+  const [place, key, value] = put
+  if (place !== 'journal' || value === null) return [put]
+  const { rows } = readRecord(value)
+  return [put, ...rows.map(([table, rowKey, text]) => ledgerPut(table, rowKey, text, Number(key)))]
 }
 
 async function readWhole(file: FileHandle): Promise<Buffer> {
