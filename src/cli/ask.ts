@@ -37,7 +37,8 @@ async function ask(
     return await new Promise<string>((resolve, reject) => {
       const give = () => reject(new MecaError('cancelled', 'The question was not answered'))
       lines.once('line', resolve).once('close', give).once('SIGINT', give)
-      signal.addEventListener('abort', give, { once: true })
+      if (signal.aborted) give()
+      else signal.addEventListener('abort', give, { once: true })
     })
   } finally {
     lines.close()

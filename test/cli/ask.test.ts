@@ -61,8 +61,10 @@ test('closing a channel asks a person, obeys --yes, and stops under --no-input',
   assert.equal(closed(), 3)
 })
 
-test('Ctrl-C at a question ends the command', async (t) => {
+test('Ctrl-C at a question ends the command, also where it came before the question', async (t) => {
   const bench = makeBench(t, { locked: true })
-  const { exit } = await bench.run(['run', CID, '--data', 'x'], { typed: [], signal: AbortSignal.timeout(50) })
-  assert.equal(exit, 130)
+  for (const signal of [AbortSignal.timeout(50), AbortSignal.abort()]) {
+    const { exit } = await bench.run(['run', CID, '--data', 'x'], { typed: [], signal })
+    assert.equal(exit, 130)
+  }
 })
