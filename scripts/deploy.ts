@@ -71,13 +71,21 @@ async function standingAt(
 async function signerOf({ keystore, play }: Wanted): Promise<Signer> {
   if (play || keystore === undefined) return makeSigner(getBytes(HDNodeWallet.fromPhrase(PLAY_WORDS).privateKey))
   const { MECA_PASSWORD: password, MECA_PASSWORD_FILE: file } = process.env
-  const said = password ?? (file === undefined ? undefined : readFileSync(file, 'utf8').trimEnd())
+  const said = password ?? (file === undefined ? undefined : textOf(file).trimEnd())
   if (said === undefined) {
     throw new MecaError('would_ask', `${keystore} needs its password`, {
       cure: 'Put it into a file and name that in MECA_PASSWORD_FILE.',
     })
   }
-  return makeSigner(await openKeystore(readFileSync(keystore, 'utf8'), said))
+  return makeSigner(await openKeystore(textOf(keystore), said))
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw new MecaError('bad_input', `The file ${file} cannot be read`, { cause, cure: 'correct its name' })
+  }
 }
 
 /** Whole or not at all: who waits for the file must not read half of it. */
