@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, before, describe, test } from 'node:test'
@@ -30,6 +30,8 @@ import { publishScript, SERVE } from './tasks.ts'
 const skip = findAnvil() === undefined ? 'there is no anvil for this machine' : await dockerMissing()
 const { signal } = new AbortController()
 const docker = new Docker()
+/** What the task answers to `large`; travels on a stream of its own. */
+const LARGE_BYTES = 900_000
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname
 
 describe('kill -9 and restart', { skip }, () => {
@@ -195,6 +197,53 @@ describe('kill -9 and restart', { skip }, () => {
     const result = await run('unsent', 'fine')
     assert.equal(result.status, 'answered')
     assert.equal(await billed(devnet.client), before + cost(result))
+  })
+
+  /** Sizes of what came of transfers that were cut off. */
+  async function parts({ home }: Member): Promise<number[]> {
+    const folder = join(home, 'blobs', 'incoming')
+    const names = (await readdir(folder)).filter((name) => name.startsWith('part-'))
+    return Promise.all(names.map(async (name) => (await stat(join(folder, name))).size))
+  }
+
+  test('a client that is killed while a large output comes down brings it to its end by itself, billed once', async () => {
+    const before = await billed(devnet.client)
+    await kill(devnet.client)
+    const armed = await start(devnet.client, 'node', 'blob.taken=kill@2')
+    const cut = run('download', 'large')
+    cut.catch(() => undefined)
+    await once(armed, 'exit')
+    await assert.rejects(cut)
+    const [kept = 0] = await parts(devnet.client)
+    assert.ok(kept > 0 && kept < LARGE_BYTES, String(kept))
+    await start(devnet.client, 'node')
+    const { client } = await apiOf(devnet.client)
+    // Nobody asks for it: a part that is begun anew, or lost, would not come.
+    await eventually('the output has come', async () => (await client.job('download')).result !== undefined)
+    assert.deepEqual(await parts(devnet.client), [])
+    const result = await run('download', 'large')
+    assert.equal(result.outputBytes, LARGE_BYTES)
+    const chunks: Uint8Array[] = []
+    for await (const chunk of await client.output('download')) chunks.push(chunk)
+    assert.ok(Buffer.concat(chunks).equals(Buffer.alloc(LARGE_BYTES, 'x')))
+    assert.equal(await billed(devnet.client), before + cost(result))
+  })
+
+  test('a host that is killed while a large input comes in bills nothing, and goes on with it for the next job', async () => {
+    const before = await billed(devnet.client)
+    const input = 'fine'.padEnd(LARGE_BYTES)
+    await kill(hostMember())
+    const armed = await start(hostMember(), 'host', 'blob.taken=kill@2')
+    const lost = run('upload', input)
+    lost.catch(() => undefined)
+    await once(armed, 'exit')
+    const [kept = 0] = await parts(hostMember())
+    assert.ok(kept > 0 && kept < LARGE_BYTES, String(kept))
+    await start(hostMember(), 'host')
+    assert.equal((await lost).status, 'host_failed')
+    assert.equal(await billed(devnet.client), before)
+    assert.equal((await run('upload-again', input)).status, 'answered')
+    assert.deepEqual(await parts(hostMember()), [])
   })
 
   test('a client that is killed between opening a channel on paper and on chain opens one, and loses nothing', async () => {
