@@ -32,6 +32,7 @@ export class InputGate {
   #intake: Intake | undefined
   #sender: AbortController | undefined
   #receiving: Promise<void> = Promise.resolve()
+  #isReceiving = false
 
   constructor(record: HostJob, inline: Uint8Array | undefined, blobs: InputBlobs) {
     this.#record = record
@@ -64,10 +65,13 @@ export class InputGate {
 
   /** Takes the input's bytes from `offset` on as they come. Throws `not_verified` where all of them are not the promised ones. */
   async receive(body: AsyncIterable<Uint8Array>, offset: number, signal: AbortSignal): Promise<void> {
-    await this.#endSender()
+    // Two streams that asked for the offset at once were given the same one: only the first may write from there.
+    if (this.#isReceiving) throw overtaken()
+    this.#isReceiving = true
     const sender = new AbortController()
     this.#sender = sender
-    this.#receiving = this.#fill(body, offset, AbortSignal.any([signal, sender.signal, this.#over.signal]))
+    const filling = this.#fill(body, offset, AbortSignal.any([signal, sender.signal, this.#over.signal]))
+    this.#receiving = filling.finally(() => (this.#isReceiving = false))
     await this.#receiving
   }
 
@@ -113,8 +117,7 @@ export class InputGate {
   async #fill(body: AsyncIterable<Uint8Array>, offset: number, signal: AbortSignal): Promise<void> {
     if (await this.#atHand()) return
     const intake = await this.#open()
-    if (intake.bytes !== offset)
-      throw new MecaError('protocol', `The input is here up to ${intake.bytes}, and was sent from ${offset} on`)
+    if (intake.bytes !== offset) throw overtaken()
     try {
       await intake.append(body, signal)
       await intake.finish(this.#record.inputHash)
@@ -166,6 +169,13 @@ export class InputGate {
       signal.removeEventListener('abort', stop)
     }
   }
+}
+
+/** A passing fault: the client asks again where the input stands. */
+function overtaken(): MecaError {
+  return new MecaError('timeout', 'Another stream was faster with this input', {
+    cure: 'send what is still missing of it',
+  })
 }
 
 /** A passing fault: the client sends it anew, from the start. */
