@@ -1,7 +1,7 @@
 /**
  * `npm run contracts`: compiles contracts/ with npm's solc and writes src/chain/abi.ts, the ABIs and bytecodes that the
  * program is built on. They are committed, so that a clean clone needs no compiler; a test compares them with a fresh
- * compile. `npm run contracts -- test …` hands its arguments to forge, on the same compiler (`--deep`: far more runs);
+ * compile. `npm run contracts -- test …` hands its arguments to forge, on the same compiler (`--deep [RUNS]`: far more runs);
  * `-- mutants` switches the defences off one by one; `-- coverage` fails where a line or branch is not reached.
  */
 import { spawnSync } from 'node:child_process'
@@ -91,19 +91,28 @@ function requireForge(): string {
   return path
 }
 
-/** `test --deep`: minutes instead of seconds; each number can be set by its variable. */
-const DEEP = {
-  FOUNDRY_FUZZ_RUNS: '1000000',
-  FOUNDRY_INVARIANT_RUNS: '2000',
-  FOUNDRY_INVARIANT_DEPTH: '512',
-} as const
+/** `test --deep` without a number: runs of each property. */
+const DEEP_RUNS = 1_000_000
+/** So many runs of a property for one of the campaign, which takes 512 steps and looks at everything in between. */
+const RUNS_A_CAMPAIGN = 500
+
+/** Each can be set by its own variable. */
+function deep(runs: number) {
+  return {
+    FOUNDRY_FUZZ_RUNS: `${runs}`,
+    FOUNDRY_INVARIANT_RUNS: `${Math.max(1, Math.round(runs / RUNS_A_CAMPAIGN))}`,
+    FOUNDRY_INVARIANT_DEPTH: '512',
+  }
+}
 
 function run([command = '', ...args]: readonly string[]): number {
   if (command === 'mutants') return huntAll(requireForge(), args)
   if (command === 'coverage') return cover(requireForge())
-  const deep = args.includes('--deep')
-  const rest = args.filter((arg) => arg !== '--deep')
-  return forge([command, ...rest], command === 'test' && deep ? DEEP : {})
+  const at = args.indexOf('--deep')
+  if (command !== 'test' || at < 0) return forge([command, ...args])
+  const count = args[at + 1] ?? ''
+  const isCounted = /^[1-9]\d{0,8}$/.test(count)
+  return forge([command, ...args.toSpliced(at, isCounted ? 2 : 1)], deep(isCounted ? Number(count) : DEEP_RUNS))
 }
 
 if (import.meta.main) {
