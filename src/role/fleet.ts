@@ -223,6 +223,8 @@ export class Fleet {
   }
 
   async #wait(need: Room, signal: AbortSignal): Promise<Ticket> {
+    // It may have fired while room was made; a listener would never hear of it.
+    signal.throwIfAborted()
     const { promise, resolve, reject } = Promise.withResolvers<Ticket>()
     const waiting: Waiting = { need, go: resolve }
     const stop = () => reject(signal.reason)

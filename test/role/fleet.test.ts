@@ -193,3 +193,15 @@ test('jobs with files of one client and one task each take room of their own, an
   assert.equal(done, ids.length)
   assert.deepEqual(fleet.free, TOTAL)
 })
+
+test('who gives up while room is looked for does not wait for the room of others', async () => {
+  const { fleet, acquire } = makeFleet()
+  const held = await acquire('a', need(4))
+  const stop = new AbortController()
+  const waits = [acquire('b', need(1), stop.signal), fleet.room('c', need(1), stop.signal)]
+  stop.abort(new MecaError('cancelled', 'gave up'))
+  for (const wait of waits) await assert.rejects(wait, { code: 'cancelled' })
+  assert.equal(fleet.queued, 0)
+  held.release()
+  await fleet.close()
+})
