@@ -29,13 +29,24 @@ export async function removeStale(): Promise<void> {
     if (!name.startsWith(FOLDER_PREFIX) || !(await isOwn(folder))) continue
     const record = await readRecord(folder)
     if (record === undefined || isAlive(record.pid)) continue
-    if (record.anvil !== undefined && (await isAnvil(record.anvil))) process.kill(record.anvil, 'SIGKILL')
-    for (const member of await readdir(folder)) await sweepHome(join(folder, member))
-    await rm(folder, { recursive: true, force: true }).catch((error: NodeJS.ErrnoException) => {
-      // Something of it is mounted or in use: its owner's to end. It must not keep a new market from starting.
-      if (error.code !== 'EBUSY') throw error
+    await removeMarket(folder, record).catch((error: NodeJS.ErrnoException) => {
+      // It must not keep a new market from starting; the next one tries again.
+      if (!LEFT_ALONE.has(error.code ?? '')) throw error
     })
   }
+}
+
+/** Something of it is mounted or in use, which is its owner's to end; or another market that starts removes it just now. */
+const LEFT_ALONE: ReadonlySet<string> = new Set(['EBUSY', 'ENOENT', 'ENOTEMPTY', 'ESRCH'])
+
+/** The record goes last: without it nobody would know later whose the rest was. */
+async function removeMarket(folder: string, { anvil }: z.infer<typeof zRecord>): Promise<void> {
+  if (anvil !== undefined && (await isAnvil(anvil))) process.kill(anvil, 'SIGKILL')
+  for (const member of (await readdir(folder)).filter((name) => name !== RECORD)) {
+    await sweepHome(join(folder, member))
+    await rm(join(folder, member), { recursive: true, force: true })
+  }
+  await rm(folder, { recursive: true, force: true })
 }
 
 /** Removes the containers of a home whose process is gone. Without an engine there are none. */
