@@ -23,6 +23,8 @@ export type Home = {
   requireSpace(bytes: number): Promise<void>
   /** Gives the reserve back to the file system, so that a full disk does not keep the records from being opened. */
   dropBallast(): Promise<void>
+  /** Puts the reserve back where it was given up and there is room for it again. */
+  restoreBallast(): Promise<void>
   close(): Promise<void>
 }
 
@@ -80,7 +82,8 @@ async function openOwned(path: string, options: HomeOptions): Promise<Home> {
     await removeOldTemps(folder)
     const ballast = join(folder, BALLAST)
     const floorBytes = options.floorBytes ?? FLOOR_BYTES
-    await keepBallast(ballast, options.ballastBytes ?? BALLAST_BYTES)
+    const restoreBallast = () => keepBallast(ballast, options.ballastBytes ?? BALLAST_BYTES)
+    await restoreBallast()
     return {
       folder,
       id,
@@ -89,6 +92,7 @@ async function openOwned(path: string, options: HomeOptions): Promise<Home> {
       freeBytes: () => freeBytes(folder),
       requireSpace: (bytes) => requireSpace(folder, bytes, floorBytes),
       dropBallast: () => rm(ballast, { force: true }),
+      restoreBallast,
       close: () => lock.release(),
     }
   } catch (error) {

@@ -198,12 +198,14 @@ function makeAdvertiser(base: Base, policy: HostPolicy, fleet: Fleet, images: Im
 }
 
 /** Asked for every job, so the answer is kept for a moment: a disk does not fill up in a second. */
-function spaceCheck({ home }: Base): () => Promise<void> {
+function spaceCheck({ home, log }: Base): () => Promise<void> {
   let checked = -Infinity
   return async () => {
     if (performance.now() - checked < SPACE_MS) return
     await home.requireSpace(0)
     checked = performance.now()
+    // A start on a full disk gave it up, and the next one may need it again.
+    await home.restoreBallast().catch((error: unknown) => log.warn({ err: error }, 'no reserve could be put aside'))
   }
 }
 

@@ -108,13 +108,15 @@ test('a home belongs to one market for good', async (t) => {
   await home.close()
 })
 
-test('too little free space refuses work with the numbers; the ballast is real and can be dropped', async (t) => {
+test('too little free space refuses work with the numbers; the ballast is real, can be dropped and put back', async (t) => {
   const folder = await tempFolder(t)
   const home = await openHome(folder, { floorBytes: 2 ** 60, ballastBytes: 2 ** 20 })
   await assert.rejects(home.requireSpace(0), { code: 'disk_full', message: /MiB are free/ })
   assert.ok((await stat(join(folder, 'ballast'))).blocks * 512 >= 2 ** 20)
   await home.dropBallast()
   await assert.rejects(stat(join(folder, 'ballast')), { code: 'ENOENT' })
+  await home.restoreBallast()
+  assert.ok((await stat(join(folder, 'ballast'))).blocks * 512 >= 2 ** 20)
   await home.close()
   const roomy = await openHome(folder, SMALL)
   await roomy.requireSpace(1)
