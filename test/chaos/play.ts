@@ -133,7 +133,8 @@ export async function playOnce(play: Play, reorg: Reorg): Promise<void> {
       // A deep one undid steps before it too.
       i = -1
       await goBack(play, reorg)
-      if (reorg.orders) await scene.job()
+      // Refused where its task is gone: it is asked for again when that is back, and nothing may be closed before.
+      if (reorg.orders) await scene.job().catch(mustBeOurs)
       return true
     })
   }
@@ -341,10 +342,14 @@ async function until(what: string, attempt: () => Promise<boolean>): Promise<voi
     try {
       if (await attempt()) return
     } catch (error) {
-      if (!(error instanceof MecaError) || error.code === 'internal') throw error
+      mustBeOurs(error)
       last = error
     }
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
   throw new Error(`it did not come right: ${what}`, { cause: last })
+}
+
+function mustBeOurs(error: unknown): void {
+  if (!(error instanceof MecaError) || error.code === 'internal') throw error
 }
