@@ -81,7 +81,7 @@ export type ReconcileLine = {
 export type PayoutReport = { host: Hex; payee: Hex; registered: boolean; tx: Hex | null }
 export type EarningsBy = 'token' | 'day' | 'task' | 'client'
 export type EarningsRole = 'host' | 'developer'
-/** `since` in ms: what happened before it, or nobody knows when, is left out of the lines. */
+/** `since` in ms: what happened before it, or nobody knows when, is left out of the lines; what is at risk now never is. */
 export type EarningsOptions = { by: EarningsBy; since?: number }
 /** A host's billed parts by receipts, and its own part claimed; a developer's fees as the chain credited them. */
 export type EarningsLine = {

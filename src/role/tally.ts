@@ -7,8 +7,8 @@ export type Entry = {
   role: EarningsRole
   token: Hex
   at?: number
-  task?: string
-  client?: Hex
+  task?: string | undefined
+  client?: Hex | undefined
   run?: number
   hostAmount?: bigint
   developerAmount?: bigint
@@ -44,8 +44,14 @@ export class Tally {
     return this.#by === by
   }
 
+  /** What is at risk is so now, whenever it was earned: asked for a short time, it is not less. */
   add(entry: Entry): void {
-    if (this.#since !== undefined && (entry.at ?? -Infinity) < this.#since) return
+    const { role, token, task, client, atRisk = 0n } = entry
+    if (this.#since === undefined || (entry.at ?? -Infinity) >= this.#since) this.#count(entry)
+    else if (atRisk !== 0n) this.#count({ role, token, task, client, atRisk })
+  }
+
+  #count(entry: Entry): void {
     const group = this.#group(entry)
     group.run += entry.run ?? 0
     group.hostAmount += entry.hostAmount ?? 0n

@@ -70,6 +70,14 @@ describe('earnings', { skip }, () => {
         [taskAt(SECOND).cid, 1],
       ].sort(),
     )
+    const owed = all(await lines(host, 'token'), 'atRisk')
+    assert.ok(owed > 0n)
+    for (const by of ['token', 'day', 'task', 'client'] as const)
+      assert.equal(
+        all(await lines(host, by, Date.now() + 86_400_000), 'atRisk'),
+        owed,
+        'at risk now, whatever was asked for',
+      )
     const byClient = await lines(host, 'client')
     assert.deepEqual(
       byClient.map(({ key, run }) => [key, run]).sort(),
