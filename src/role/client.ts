@@ -2,9 +2,7 @@
  * The client's story: choose a host, make room for the price on a channel, send the job, check what comes back. A job is
  * known by its id: asked for again, it is answered from what is stored and costs nothing.
  */
-import { peekResult } from '../bundle/local.ts'
-import { BUNDLE_TYPE } from '../core/bundle.ts'
-import { MecaError, toProblem } from '../core/errors.ts'
+import { MecaError } from '../core/errors.ts'
 import type { Candidate, Refusal } from '../core/rank.ts'
 import type { ChannelRecord, ClientJob } from '../core/records.ts'
 import type { Resources } from '../core/resources.ts'
@@ -13,6 +11,7 @@ import type { Hex } from '../core/units.ts'
 import type { OnProgress } from './api-common.ts'
 import type { QuoteOptions, RunInput, RunOptions, RunResult } from './api-client.ts'
 import { Budget } from './budget.ts'
+import { ClientAnswers } from './client-answers.ts'
 import { Choice, nobody } from './client-choice.ts'
 import type { ChoiceParts } from './client-choice.ts'
 import type { ClientComponents } from './client-components.ts'
@@ -29,10 +28,8 @@ import type { Running } from './client-wait.ts'
 import { ClientWatch } from './client-watch.ts'
 import type { WatchParts } from './client-watch.ts'
 import type { Payer, Room } from './payer.ts'
-import { RecentResults } from './recent.ts'
 import type { KnownTask, Tasks } from './tasks.ts'
 import { UnderWay } from './under-way.ts'
-import { one } from './sums.ts'
 
 export type ClientParts = ChoiceParts &
   WatchParts & {
@@ -62,11 +59,11 @@ const TRY_ANOTHER = new Set([
 const PASSING = new Set(['busy', 'quote_expired'])
 
 export class Client {
+  readonly answers: ClientAnswers
   readonly #c: ClientComponents
   readonly #parts: ClientParts
   readonly #lines: ClientLines
   readonly #choice: Choice
-  readonly #recent = new RecentResults()
   /** Jobs under way by the ids that callers chose: asked for twice at once, one is run once. */
   readonly #running = new Map<string, Running>()
   readonly #underWay = new UnderWay()
@@ -80,6 +77,7 @@ export class Client {
     this.#choice = new Choice(parts, c)
     this.#budget = new Budget(c.spending, c.currencies)
     this.#watch = new ClientWatch(c, parts)
+    this.answers = new ClientAnswers(c)
   }
 
   /** At start: prices of jobs whose end is not known are still promised. */
@@ -144,22 +142,9 @@ export class Client {
     return this.#runNew({ id, task, source, options, resources, onProgress, signal })
   }
 
-  /** The output of a job that ended, from this node's store. */
-  async output(id: string): Promise<AsyncIterable<Uint8Array>> {
-    const recent = this.#recent.get(id)
-    if (recent?.output !== undefined) return one(recent.output)
-    const job = await this.record(id)
-    if (job.signed === undefined || job.outcome === undefined)
-      throw new MecaError('not_found', `The job ${id} has no result`, { cure: 'see meca job show' })
-    if (job.outcome.outputBytes === 0) return one(new Uint8Array(0))
-    const small = await this.#c.tables.clientOutputs.get(id)
-    if (small !== undefined) return one(Buffer.from(small, 'base64'))
-    return this.#c.blobs.read(job.signed.receipt.outputHash, { signal: this.#c.signal })
-  }
-
   /** Throws `job_ended` or `not_found`; `peer_unreachable` where its host cannot be told now, and will be. */
   async cancel(id: string): Promise<void> {
-    const job = this.#recent.get(id)?.job ?? this.#c.tables.clientJobs.getSync(id)
+    const job = this.answers.find(id)
     const isSent = job?.state === 'sent'
     const isAwaited = this.#underWay.end(id, isSent)
     if (isSent) {
@@ -192,28 +177,6 @@ export class Client {
     return this.#watch.phases.of(id) ?? { phase: 'queued', at: createdAt, isFollowed: false }
   }
 
-  /** A record of a job, also of one whose result is still on its way to disk. */
-  async record(id: string): Promise<ClientJob> {
-    const job = this.#recent.get(id)?.job ?? (await this.#c.tables.clientJobs.get(id))
-    if (job !== undefined) return job
-    throw new MecaError('not_found', `There is no job ${id} here`, { cure: 'see meca job list' })
-  }
-
-  /** A job's result with what its outputs are, read out of the verified bytes. */
-  async result(job: ClientJob): Promise<RunResult> {
-    return this.#shown(job, false).catch((error: unknown) => {
-      if (!(error instanceof MecaError) || error.code !== 'not_verified') throw error
-      return { ...toResult(job, false), problem: toProblem(error) }
-    })
-  }
-
-  async #shown(job: ClientJob, replayed: boolean): Promise<RunResult> {
-    const result = toResult(job, replayed)
-    if (result.contentType !== BUNDLE_TYPE || result.outputBytes === 0) return result
-    const { outputs, providers } = await peekResult(await this.output(job.id))
-    return { ...result, outputs, ...(providers === undefined ? {} : { providers }) }
-  }
-
   /** A job id that was used: its stored result, the result it will have, or undefined where nothing ran. */
   async #known(
     id: string,
@@ -222,10 +185,10 @@ export class Client {
     onProgress: OnProgress,
     signal: AbortSignal,
   ): Promise<RunResult | undefined> {
-    const job = this.#recent.get(id)?.job ?? (await this.#c.tables.clientJobs.get(id))
+    const job = await this.answers.known(id)
     if (job === undefined || job.state === 'refused') return undefined
     requireSame({ id, cid, hash: source.hash }, { cid: job.cid, hash: job.inputHash })
-    if (job.state === 'done') return this.#shown(job, true)
+    if (job.state === 'done') return this.answers.shown(job, true)
     const session = await this.#lines.awaited(this.#channel(job.channelId), signal)
     try {
       const delivered = await this.#watch.wait(
@@ -237,7 +200,7 @@ export class Client {
       return await this.#finished(delivered)
     } catch (error) {
       // Its voucher was written down, and the job never sent: it is a new one.
-      if (error instanceof MecaError && error.code === 'not_found' && !(await this.#mayRun(id))) return undefined
+      if (error instanceof MecaError && error.code === 'not_found' && !(await this.answers.mayRun(id))) return undefined
       throw error
     }
   }
@@ -285,7 +248,7 @@ export class Client {
       } catch (error) {
         if (!(error instanceof MecaError) || !TRY_ANOTHER.has(error.code) || signal.aborted) throw error
         if (this.#underWay.isUnwanted(order.id)) throw error
-        if (await this.#mayRun(order.id)) throw error
+        if (await this.answers.mayRun(order.id)) throw error
         this.#choice.memory.count(host, false, PASSING.has(error.code) ? 0.25 : 1)
         tried.set(host, { host, code: error.code, reason: error.message })
       } finally {
@@ -293,11 +256,6 @@ export class Client {
       }
     }
     throw nobody([...refusals, ...tried.values()], options.host)
-  }
-
-  /** A job whose end is not known may be running: it must not be sent to another host as well. */
-  async #mayRun(id: string): Promise<boolean> {
-    return (await this.#c.tables.clientJobs.get(id))?.state === 'sent'
   }
 
   /** The caps are asked first: what they forbid must not open a channel. */
@@ -309,7 +267,7 @@ export class Client {
       counted(BigInt(result.price.host) + BigInt(result.price.developer))
       return result
     } catch (error) {
-      if (!(await this.#mayRun(order.id))) counted(this.#billed(order.id))
+      if (!(await this.answers.mayRun(order.id))) counted(this.answers.billed(order.id))
       // A result that does not verify is no accident, and whoever sends one has the price of a job already.
       if (error instanceof MecaError && error.code === 'not_verified')
         this.#choice.memory.count(offer.host, false, CAUGHT)
@@ -317,16 +275,6 @@ export class Client {
     }
   }
 
-  /** A result that cannot be read was billed all the same. */
-  #billed(id: string): bigint {
-    const receipt = this.#recent.get(id)?.job.signed?.receipt
-    return receipt === undefined ? 0n : receipt.hostAmount + receipt.developerAmount
-  }
-
-  /**
-   * A channel that its host does not take any more is left alone from then on, and another one is opened, once. Where the
-   * host sees less money on it than this client does, the chain is asked, and what is missing put there.
-   */
   async #runPaid(candidate: Candidate, order: Order, refusals: readonly Refusal[]): Promise<RunResult> {
     const { offer, price } = candidate
     order.onProgress({ kind: 'step', step: 'host', detail: offer.host })
@@ -334,7 +282,8 @@ export class Client {
     try {
       return await this.#runOver(room, candidate, order, refusals)
     } catch (error) {
-      if (!(error instanceof MecaError) || error.code !== 'payment' || (await this.#mayRun(order.id))) throw error
+      if (!(error instanceof MecaError) || error.code !== 'payment' || (await this.answers.mayRun(order.id)))
+        throw error
       room.release()
       if (isChannelRefused(error)) await this.#parts.payer.retire(room.channel)
       else await this.#parts.payer.refresh(room.channel, order.signal)
@@ -358,8 +307,7 @@ export class Client {
 
   async #finished(delivered: Delivered): Promise<RunResult> {
     const { job } = delivered
-    this.#recent.add(delivered)
-    const result = await this.#shown(job, false)
+    const result = await this.answers.add(delivered)
     this.#choice.memory.count(job.host, result.status === 'answered' || result.status === 'cancelled')
     return result
   }

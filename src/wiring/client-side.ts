@@ -117,7 +117,7 @@ function clientApi(base: Base, client: Client, payer: Payer, logs: LogKeeper): C
   return {
     quote: (ref, options, signal) => quoteReport(base, client, payer, ref, options, signal),
     run: (ref, input, options, onProgress, signal) => client.run(ref, input, options, onProgress, signal),
-    output: (job) => client.output(job),
+    output: (job) => client.answers.output(job),
     cancel: (id) => client.cancel(id),
     jobs: async ({ limit }) => {
       const all: ClientJob[] = []
@@ -128,8 +128,8 @@ function clientApi(base: Base, client: Client, payer: Payer, logs: LogKeeper): C
         .map((job) => jobSummary(job, client.phase(job)))
     },
     job: async (id) => {
-      const job = await client.record(id)
-      const result = job.state === 'done' ? await client.result(job) : undefined
+      const job = await client.answers.record(id)
+      const result = job.state === 'done' ? await client.answers.result(job) : undefined
       return jobDetails(jobSummary(job, client.phase(job)), job, await logs.read(id), result)
     },
     hosts: () => hostList(base),

@@ -85,7 +85,7 @@ describe('a hostile host', { skip }, () => {
 
   async function outputOf(id: string): Promise<string> {
     const chunks: Uint8Array[] = []
-    for await (const chunk of await client.output(id)) chunks.push(chunk)
+    for await (const chunk of await client.answers.output(id)) chunks.push(chunk)
     return Buffer.concat(chunks).toString()
   }
 
@@ -148,7 +148,7 @@ describe('a hostile host', { skip }, () => {
       await failure(code, run(id))
       assert.deepEqual(owed(), { vouched: PRICE, billed: 0n, reserved: PRICE })
       assert.equal(signedFor(), PRICE)
-      await assert.rejects(client.output(id))
+      await assert.rejects(client.answers.output(id))
       assert.equal((await base.tables.clientJobs.get(id))?.state, 'sent')
     })
   }

@@ -134,7 +134,7 @@ describe('transfers that break', { skip }, () => {
   const plainLink = () => clientComponents(base, book, { add: () => undefined }).link
   const outputOf = async (client: Client, id: string) => {
     const chunks: Uint8Array[] = []
-    for await (const chunk of await client.output(id)) chunks.push(chunk)
+    for await (const chunk of await client.answers.output(id)) chunks.push(chunk)
     return Buffer.concat(chunks)
   }
 
@@ -264,7 +264,10 @@ describe('transfers that break', { skip }, () => {
       isOver()
       await assert.rejects(cutOff)
       const second = await openRestarted()
-      await eventually('the output has come', async () => (await second.client.record(options.id)).state === 'done')
+      await eventually(
+        'the output has come',
+        async () => (await second.client.answers.record(options.id)).state === 'done',
+      )
       const result = await second.client.run(task.cid, Buffer.from('go'), options, () => undefined, signal)
       assert.equal(result.replayed, true)
       assert.equal(result.outputHash, sha256(output))
