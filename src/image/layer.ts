@@ -78,6 +78,7 @@ async function* unpack(
     yield* source
     return
   }
+  signal.throwIfAborted()
   const input = Readable.from(source, { objectMode: false, highWaterMark: 2 ** 20 })
   const gunzip = createGunzip({ chunkSize: 2 ** 18 })
   input.on('error', (error) => gunzip.destroy(error))

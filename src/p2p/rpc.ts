@@ -81,6 +81,7 @@ async function exchange(
   const frames = new FrameStream(stream, { maxFrameBytes: options.maxAnswerBytes ?? RPC.maxMessageBytes })
   const onAbort = (): void => frames.abort(reason())
   signal.addEventListener('abort', onAbort, { once: true })
+  if (signal.aborted) onAbort()
   try {
     await frames.send(ASK, question)
     const answer = await frames.next()

@@ -177,6 +177,7 @@ export class ClientSession {
     const any = AbortSignal.any([signal, AbortSignal.timeout(RELEASE_WAIT_MS)])
     const silent = new MecaError('peer_unreachable', 'The host did not answer the wish to close')
     any.addEventListener('abort', () => late.reject(silent), { once: true })
+    if (any.aborted) late.reject(silent)
     this.#line.send(stream, FRAME.release, { channelId: this.channelId })
     return Promise.race([this.#released.promise, late.promise])
   }

@@ -215,7 +215,10 @@ async function untilReady(
     if (child.stdout !== null) createInterface({ input: child.stdout }).once('line', resolve)
   })
   const stop = AbortSignal.any([signal, AbortSignal.timeout(READY_MS)])
-  const late = new Promise<'late'>((resolve) => stop.addEventListener('abort', () => resolve('late'), { once: true }))
+  const late = new Promise<'late'>((resolve) => {
+    stop.addEventListener('abort', () => resolve('late'), { once: true })
+    if (stop.aborted) resolve('late')
+  })
   const first = await Promise.race([line, ended, late])
   const said = first === undefined || first === 'late' ? undefined : (JSON.parse(first) as unknown)
   const ready = zReady.safeParse(said)
