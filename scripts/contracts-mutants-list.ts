@@ -37,7 +37,7 @@ export const MUTANTS: readonly Mutant[] = [
   channels('developers left out', 'developer + developerPaid < jobs * desk.till.fee()', 'false'),
   channels('more than the deposit', 'if (due > left) {', 'if (false) {'),
   channels('rounded down for the developer', '(left * developer + due - 1)', '(left * developer)'),
-  channels('host not credited', '_credits[desk.token][host] += hostPaid;', ''),
+  channels('host not credited', 'if (hostPaid != 0) _credits[desk.token][host] += hostPaid;', ''),
   channels('developer not credited', 'desk.till = desk.till.withCredit(developer);', ''),
   channels('claims not counted', 'state.claimed += uint96(hostPaid + developersPaid);', ''),
   channels(
@@ -208,6 +208,36 @@ export const MUTANTS: readonly Mutant[] = [
   typed('releases of any sum', 'abi.encode(RELEASE, channelId, claimed)', 'abi.encode(RELEASE, channelId)'),
   typed('openings of any amount', 'abi.encode(OPEN, channelId, amount)', 'abi.encode(OPEN, channelId)'),
   channels('skips without a reason', 'return reason;', 'return Skip.None;'),
+  channels(
+    'permits at top-up re-entered',
+    'Typed.Signature calldata permitSignature\n    ) external nonReentrant {',
+    'Typed.Signature calldata permitSignature\n    ) external {',
+  ),
+  channels(
+    'a permit of anybody tops up',
+    '_permit(terms.token, msg.sender, amount',
+    '_permit(terms.token, terms.client, amount',
+  ),
+  channels(
+    'no permit is sent at top-up',
+    '_permit(terms.token, msg.sender, amount, permitDeadline, permitSignature);',
+    '',
+  ),
+  channels('one row of anybody', 'if (_isHostSide(terms.host)) (skip, host, developer)', '(skip, host, developer)'),
+  channels('one row not counted', '_count(state, host, developer);', ''),
+  channels('one row not credited', '_settle(desk, terms.host, host);', ''),
+  channels('one row skipped in silence', '_skip(id, row.taskId, skip);\n        }\n    }', '}\n    }'),
+  channels('many rows not counted', '_count(state, hostPaid, developersPaid);', ''),
+  channels('many rows not credited', '_settle(desk, host, hostPaid);', ''),
+  channels("one channel's pay for another's", 'hostPaid += _claimGroup', 'hostPaid = _claimGroup'),
+  channels('tills are mixed up', 'taskId != desk.taskId || ', ''),
+  channels('no task is a task', ' || !desk.till.isKnown()', ''),
+  channels('a till is lost when another is taken', '_putTill(desk);\n        (desk.taskId', '(desk.taskId'),
+  channels('the last till is lost', '_putTill(desk);\n        unchecked', 'unchecked'),
+  channels('claims after the end', 'state.closesAt == FINISHED ? 0 : ', ''),
+  till('credit is the fee', 'Till.unwrap(till) + (amount << 128)', 'Till.unwrap(till) + amount'),
+  typed('groups of any salt', 'calldatacopy(add(at_, 0xa0), add(group, 0x40), 0x40)', ''),
+  typed('groups of any token', 'mstore(add(at_, 0x80), token)', 'mstore(add(at_, 0x80), 0)'),
   typed('any claimer', 'abi.encode(CLAIMER, channelId, claimer)', 'abi.encode(CLAIMER, channelId)'),
 ]
 
@@ -221,6 +251,10 @@ function hosts(name: string, from: string, to: string): Mutant {
 
 function tasks(name: string, from: string, to: string): Mutant {
   return { name, file: 'Tasks', from, to }
+}
+
+function till(name: string, from: string, to: string): Mutant {
+  return { name, file: 'Till', from, to }
 }
 
 function typed(name: string, from: string, to: string): Mutant {

@@ -231,6 +231,17 @@ contract ChannelsTest is Market {
         _assertChannel(made, 50, 0, 0);
     }
 
+    function test_topUpWithPermit_by_anybody_pays_with_its_own_permit() public {
+        Typed.Terms memory inToken = termsIn(address(token), 2);
+        bytes32 made = open(inToken, 50);
+        vm.prank(stranger);
+        token.approve(address(channels), 0);
+        Typed.Signature memory p = _permitBy(stranger, STRANGER_KEY, 7, block.timestamp);
+        vm.prank(stranger);
+        channels.topUpWithPermit(inToken, 7, block.timestamp, p);
+        _assertChannel(made, 57, 0, 0);
+    }
+
     function test_topUpWithPermit_refuses_native_currency_and_channels_that_are_not_live() public {
         Typed.Signature memory none = Typed.Signature(0, 0, 27);
         vm.prank(client);
@@ -669,14 +680,23 @@ contract ChannelsTest is Market {
         return channels.openWithPermit(t, amount, authority, block.timestamp, p);
     }
 
-    function _permit(uint256 amount, uint256 deadline) private view returns (Typed.Signature memory s) {
+    function _permit(uint256 amount, uint256 deadline) private view returns (Typed.Signature memory) {
+        return _permitBy(client, CLIENT_KEY, amount, deadline);
+    }
+
+    function _permitBy(
+        address owner,
+        uint256 key,
+        uint256 amount,
+        uint256 deadline
+    ) private view returns (Typed.Signature memory s) {
         bytes32 type_ = keccak256(
             "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
         );
         bytes32 hash = keccak256(
-            abi.encode(type_, client, address(channels), amount, token.nonces(client), deadline)
+            abi.encode(type_, owner, address(channels), amount, token.nonces(owner), deadline)
         );
-        (s.v, s.r, s.s) = vm.sign(CLIENT_KEY, keccak256(abi.encodePacked(hex"1901", token.DOMAIN_SEPARATOR(), hash)));
+        (s.v, s.r, s.s) = vm.sign(key, keccak256(abi.encodePacked(hex"1901", token.DOMAIN_SEPARATOR(), hash)));
     }
 
     function _withoutAllowance() private {
