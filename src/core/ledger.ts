@@ -94,6 +94,19 @@ export function requireClaimable(voucher: Totals, fee: bigint, show: Show = Stri
   )
 }
 
+/**
+ * Host: a release ends the channel with what the chain has paid, so a chain that went back behind the last claim must be
+ * waited for. Throws `busy`.
+ */
+export function requirePaid(rows: readonly Pick<Row, 'billed'>[], claimed: bigint, show: Show = String): void {
+  const billed = rows.reduce((sum, { billed }) => sum + billed.hostAmount + billed.developerAmount, 0n)
+  if (claimed >= billed) return
+  throw new MecaError('busy', `The chain shows ${show(claimed)} as claimed, ${show(billed)} was billed`, {
+    details: { claimed: claimed.toString(), billed: billed.toString() },
+    cure: 'ask again in a minute: the claim is made again where the chain has lost it',
+  })
+}
+
 /** Host: the row with this voucher counted in. A voucher that is not higher changes nothing. */
 export function withVoucher(row: Row, voucher: Totals): Row {
   if (covers(row.vouched, voucher)) return row

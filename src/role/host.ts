@@ -5,7 +5,7 @@
  * price is not vouched for.
  */
 import { MecaError } from '../core/errors.ts'
-import { totalsToWire } from '../core/ledger.ts'
+import { requirePaid, totalsToWire } from '../core/ledger.ts'
 import { hostJobKey } from '../core/records.ts'
 import type { ChannelRecord } from '../core/records.ts'
 import { channelIdOf } from '../core/typed.ts'
@@ -188,6 +188,9 @@ export class Host {
           },
         )
       const { claimed } = await this.#c.channelState(channelId, channel.terms.token, this.#c.signal)
+      requirePaid(this.#c.book.rowsOf(channelId), claimed, (amount) =>
+        this.#c.currencies.show(amount, channel.terms.token),
+      )
       session.send(FRAME.released, { channelId, claimed, signature: this.#c.releaseSignature(channelId, claimed) })
     } catch (error) {
       session.refused(channelId, undefined, error)

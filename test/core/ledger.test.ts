@@ -12,6 +12,7 @@ import {
   nextVoucher,
   plus,
   requireClaimable,
+  requirePaid,
   reserve,
   settle,
   sum,
@@ -116,6 +117,15 @@ test('a voucher that the contract would skip for its fee is refused before a job
     code: 'payment',
     message: /7 for the developer, 1000 jobs of 7 need 7000/,
   })
+})
+
+test('a release is not signed over less than was billed: the chain may have gone back behind the claim', () => {
+  const row = (hostAmount: bigint, developerAmount: bigint) => ({ billed: { jobs: 1, hostAmount, developerAmount } })
+  const rows = [row(10n, 2n), row(5n, 0n)]
+  assert.throws(() => requirePaid(rows, 16n), { code: 'busy', details: { claimed: '16', billed: '17' } })
+  requirePaid(rows, 17n)
+  requirePaid(rows, 18n)
+  requirePaid([], 0n)
 })
 
 test('a hostile price cannot make a client sign what the contracts cannot carry', () => {
