@@ -15,7 +15,7 @@ import { dirname, join } from 'node:path'
 import { MecaError } from '../core/errors.ts'
 import type { Hex } from '../core/units.ts'
 import { failpoint } from '../failpoint.ts'
-import { hasCode, syncFolder, tempBeside } from './files.ts'
+import { hasCode, sizeOf, syncFolder, tempBeside } from './files.ts'
 import type { Home } from './home.ts'
 import { Intake } from './intake.ts'
 import type { BlobSource } from './intake.ts'
@@ -245,15 +245,6 @@ export class Blobs {
     await syncFolder(dirname(path))
     if (made !== undefined) await syncFolder(this.#folder)
     this.#usedBytes -= replaced
-  }
-}
-
-async function sizeOf(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).size
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return undefined
-    throw error
   }
 }
 

@@ -8,11 +8,11 @@
  */
 import { hash } from 'node:crypto'
 import { constants, write } from 'node:fs'
-import { open, stat } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { z } from 'zod'
 import { MecaError } from '../core/errors.ts'
-import { createDurably, hasCode } from './files.ts'
+import { createDurably, sizeOf } from './files.ts'
 import { damaged, readRecord, tipOf } from './journal.ts'
 import type { Tip } from './journal.ts'
 import { ledgerPut } from './tables.ts'
@@ -140,15 +140,6 @@ function withRows(put: Put): Put[] {
 async function readWhole(file: FileHandle): Promise<Buffer> {
   const { buffer, bytesRead } = await file.read(Buffer.alloc(TAIL_BYTES), 0, TAIL_BYTES, 0)
   return buffer.subarray(0, bytesRead)
-}
-
-async function sizeOf(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).size
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return undefined
-    throw error
-  }
 }
 
 /** The callback's form: the promises' one costs as much again as the handing over itself. */
