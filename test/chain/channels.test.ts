@@ -141,9 +141,9 @@ test('a token channel opened by its client is approved for exactly what is missi
   await channels.topUp(client, terms, 11n, signal)
   assert.equal((await channels.state(channels.idOf(terms), signal)).deposit, 111n)
   assert.equal(await token.balance(client.address, signal), balance - 111n)
-  const tooMuch = channels.open(client, newTerms(address), balance, signal)
   const { symbol, decimals } = await token.names(signal)
   const needed = `needed are ${formatDecimal(balance, decimals)} ${symbol}`
+  const tooMuch = channels.open(client, newTerms(address), balance, signal)
   await assert.rejects(tooMuch, { code: 'insufficient_funds', message: new RegExp(needed) })
 })
 

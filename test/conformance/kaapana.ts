@@ -329,8 +329,6 @@ async function keepsEarlierFiles(stage: Stage): Promise<void> {
       v: 1,
       exitCode: 0,
       outputs: { new: { kind: 'file', files: 1, bytes: body.length } },
-      folders: new Set<string>(),
-      noted: new Map(),
       leftOut: [],
       warnings: [],
     }

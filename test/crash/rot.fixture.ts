@@ -61,7 +61,7 @@ async function spoil(
     (f) =>
       f.isFile() && !f.name.startsWith('lock.') && f.name !== 'LOG' && !NO_MONEY.test(relative(folder, f.parentPath)),
   )
-  const sizes = await Promise.all(files.map(async (f) => (await stat(join(f.parentPath, f.name))).size))
+  const sizes = await Promise.all(files.map((f) => writtenBytes(join(f.parentPath, f.name))))
   // Half of the tries fall on files by their size, half on each file alike: the small ones matter as much.
   const byte = Math.floor(random() * sizes.reduce((a, b) => a + b, 0))
   const bySize = sizes.findIndex((_, i) => byte < sizes.slice(0, i + 1).reduce((a, b) => a + b, 0))
@@ -69,10 +69,17 @@ async function spoil(
   assert.ok(chosen !== undefined)
   const path = join(chosen.parentPath, chosen.name)
   const { size } = await stat(path)
-  const offset = Math.floor(random() * size)
+  // One in five may fall on what was only reserved, as most of the tail and all of the ballast are.
+  const offset = Math.floor(random() * (random() < 0.2 ? size : await writtenBytes(path)))
   if (damage === 'cut') await truncate(path, offset)
   else if (size > 0) await flip(path, offset, Math.floor(random() * 8))
   return { file: chosen.name.replace(/[0-9]+/, 'N'), what: `${damage} ${chosen.name} at ${offset} of ${size}` }
+}
+
+/** Up to the last byte that is not zero. */
+async function writtenBytes(path: string): Promise<number> {
+  const bytes = await readFile(path)
+  return bytes.findLastIndex((byte) => byte !== 0) + 1
 }
 
 async function flip(path: string, offset: number, bit: number): Promise<void> {
