@@ -97,7 +97,7 @@ describe('a market is killed under load, judged at the end', { skip }, () => {
   })
 
   test('G8 a bit or a cut in its home is an alarm, or harmless', async () => {
-    const { alarms, tried } = await rotHome(market.host.member.home, 16, seed)
+    const { alarms, tried } = await rotHome(market.host.member.home, 24, seed)
     assert.ok(alarms > 0, `none of ${tried} was noticed (seed ${seed})`)
   })
 })
