@@ -15,7 +15,7 @@ type Gap = { file: string; line: string; why: string }
 
 const GAPS: readonly Gap[] = [
   {
-    file: 'contracts/Channels.sol',
+    file: 'contracts/Claims.sol',
     line: 'return reason;',
     why: 'the source map loses it; the mutant "skips without a reason" shows that tests reach it',
   },

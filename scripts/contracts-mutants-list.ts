@@ -1,7 +1,12 @@
 /** The contracts' defences, each with the line that holds it and what stands there when it is switched off. */
 
 /** `from` must stand in the file exactly once; it becomes `to`. */
-export type Mutant = { name: string; file: 'Channels' | 'Hosts' | 'Tasks' | 'Till' | 'Typed'; from: string; to: string }
+export type Mutant = {
+  name: string
+  file: 'Channels' | 'Claims' | 'Hosts' | 'Tasks' | 'Till' | 'Typed'
+  from: string
+  to: string
+}
 
 export const MUTANTS: readonly Mutant[] = [
   channels(
@@ -24,22 +29,22 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   channels('empty deposits', 'if (arrived == 0) revert NothingDeposited();', ''),
   channels('no largest deposit', 'if (deposit > type(uint96).max) revert DepositTooLarge(deposit);', ''),
-  channels('anybody claims', 'msg.sender == host || msg.sender == HOSTS.payeeOf(host)', 'true'),
-  channels('payees do not claim', ' || msg.sender == HOSTS.payeeOf(host)', ''),
-  channels('any authority', '_isSigned(Typed.hashClaimer(id, msg.sender), authorities[index], host)', 'true'),
+  claims('anybody claims', 'msg.sender == host || msg.sender == HOSTS.payeeOf(host)', 'true'),
+  claims('payees do not claim', ' || msg.sender == HOSTS.payeeOf(host)', ''),
+  claims('any authority', '_isSigned(Typed.hashClaimer(id, msg.sender), authorities[index], host)', 'true'),
   channels('a host needs a signature to release', 'if (msg.sender != terms.host) _requireSigned', '_requireSigned'),
-  channels('older jobs', 'jobs < lane_.jobs || ', ''),
-  channels('older host amounts', 'host < hostPaid || ', ''),
-  channels('older developer amounts', ' || developer < developerPaid) return', ') return'),
-  channels('no signature on vouchers', '!_isSignedDigest(digest, row.signature, signer)', 'false'),
-  channels('unknown tasks', 'if (payee == address(0)) return Skip.UnknownTask;', ''),
-  channels('tokens mixed', 'if (fee != 0 && token != desk.token) return Skip.WrongToken;', ''),
-  channels('developers left out', 'developer + developerPaid < jobs * desk.till.fee()', 'false'),
-  channels('more than the deposit', 'if (due > left) {', 'if (false) {'),
-  channels('rounded down for the developer', '(left * developer + due - 1)', '(left * developer)'),
-  channels('host not credited', 'if (hostPaid != 0) _credits[desk.token][host] += hostPaid;', ''),
-  channels('developer not credited', 'desk.till = desk.till.withCredit(developer);', ''),
-  channels('claims not counted', 'state.claimed += uint96(hostPaid + developersPaid);', ''),
+  claims('older jobs', 'jobs < lane_.jobs || ', ''),
+  claims('older host amounts', 'host < hostPaid || ', ''),
+  claims('older developer amounts', ' || developer < developerPaid) return', ') return'),
+  claims('no signature on vouchers', '!_isSignedDigest(digest, row.signature, signer)', 'false'),
+  claims('unknown tasks', 'if (payee == address(0)) return Skip.UnknownTask;', ''),
+  claims('tokens mixed', 'if (fee != 0 && token != desk.token) return Skip.WrongToken;', ''),
+  claims('developers left out', 'developer + developerPaid < jobs * desk.till.fee()', 'false'),
+  claims('more than the deposit', 'if (due > left) {', 'if (false) {'),
+  claims('rounded down for the developer', '(left * developer + due - 1)', '(left * developer)'),
+  claims('host not credited', 'if (hostPaid != 0) _credits[desk.token][host] += hostPaid;', ''),
+  claims('developer not credited', 'desk.till = desk.till.withCredit(developer);', ''),
+  claims('claims not counted', 'state.claimed += uint96(hostPaid + developersPaid);', ''),
   channels(
     'anybody starts to close',
     'if (msg.sender != terms.client) revert NotClient(msg.sender, terms.client);\n        if',
@@ -75,8 +80,8 @@ export const MUTANTS: readonly Mutant[] = [
     'uint96 amount) external payable nonReentrant {\n        _topUp',
     'uint96 amount) external payable {\n        _topUp',
   ),
-  channels('zero signs', ' && recovered != address(0)', ''),
-  channels(
+  claims('zero signs', ' && recovered != address(0)', ''),
+  claims(
     'hosts of another market',
     'if (hosts.channels() != address(this)) revert NotPointingHere(address(hosts));',
     '',
@@ -131,20 +136,20 @@ export const MUTANTS: readonly Mutant[] = [
   channels('no fees are withdrawn', '        }\n        if (amount == 0) revert NothingToWithdraw();', '        }'),
   channels('channels that never opened', 'if (state.deposit == 0) revert NotOpened(id);', ''),
   channels('channels that ended', 'if (state.closesAt == FINISHED) revert AlreadyFinished(id);', ''),
-  channels('an authority for each group is not asked for', 'index < authorities.length && ', ''),
-  channels(
+  claims('an authority for each group is not asked for', 'index < authorities.length && ', ''),
+  claims(
     'an authority for anybody',
     'Typed.hashClaimer(id, msg.sender), authorities',
     'Typed.hashClaimer(id, host), authorities',
   ),
-  channels('jobs not written', 'lane_.jobs = uint64(jobs);', ''),
-  channels('host amounts not written', 'lane_.hostAmount = uint96(hostPaid + host);', ''),
-  channels('developer amounts not written', 'lane_.developerAmount = uint96(developerPaid + developer);', ''),
-  channels('a voucher that brings nothing', 'if (due == 0) return (Skip.Stale, 0, 0);', ''),
-  channels('an empty channel', 'if (left == 0) return (Skip.EmptyChannel, 0, 0);', ''),
-  channels('rows not counted against each other', 'left -= host + developer;', ''),
-  channels('rows of others not passed over', '_skipGroup(desk, id, group.rows, rows);', ''),
-  channels('the fee of another token remembered', 'till = newTill(fee);', 'till = newTill(0);'),
+  claims('jobs not written', 'lane_.jobs = uint64(jobs);', ''),
+  claims('host amounts not written', 'lane_.hostAmount = uint96(hostPaid + host);', ''),
+  claims('developer amounts not written', 'lane_.developerAmount = uint96(developerPaid + developer);', ''),
+  claims('a voucher that brings nothing', 'if (due == 0) return (Skip.Stale, 0, 0);', ''),
+  claims('an empty channel', 'if (left == 0) return (Skip.EmptyChannel, 0, 0);', ''),
+  claims('rows not counted against each other', 'left -= host + developer;', ''),
+  claims('rows of others not passed over', '_skipGroup(desk, id, group.rows, rows);', ''),
+  claims('the fee of another token remembered', 'till = newTill(fee);', 'till = newTill(0);'),
   channels(
     'a refund of everything',
     'uint256 refund = state.deposit - state.claimed;',
@@ -207,7 +212,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   typed('releases of any sum', 'abi.encode(RELEASE, channelId, claimed)', 'abi.encode(RELEASE, channelId)'),
   typed('openings of any amount', 'abi.encode(OPEN, channelId, amount)', 'abi.encode(OPEN, channelId)'),
-  channels('skips without a reason', 'return reason;', 'return Skip.None;'),
+  claims('skips without a reason', 'return reason;', 'return Skip.None;'),
   channels(
     'permits at top-up re-entered',
     'Typed.Signature calldata permitSignature\n    ) external nonReentrant {',
@@ -223,18 +228,18 @@ export const MUTANTS: readonly Mutant[] = [
     '_permit(terms.token, msg.sender, amount, permitDeadline, permitSignature);',
     '',
   ),
-  channels('one row of anybody', 'if (_isHostSide(terms.host)) (skip, host, developer)', '(skip, host, developer)'),
-  channels('one row not counted', '_count(state, host, developer);', ''),
-  channels('one row not credited', '_settle(desk, terms.host, host);', ''),
-  channels('one row skipped in silence', '_skip(id, row.taskId, skip);\n        }\n    }', '}\n    }'),
-  channels('many rows not counted', '_count(state, hostPaid, developersPaid);', ''),
-  channels('many rows not credited', '_settle(desk, host, hostPaid);', ''),
-  channels("one channel's pay for another's", 'hostPaid += _claimGroup', 'hostPaid = _claimGroup'),
-  channels('tills are mixed up', 'taskId != desk.taskId || ', ''),
-  channels('no task is a task', ' || !desk.till.isKnown()', ''),
-  channels('a till is lost when another is taken', '_putTill(desk);\n        (desk.taskId', '(desk.taskId'),
-  channels('the last till is lost', '_putTill(desk);\n        unchecked', 'unchecked'),
-  channels('claims after the end', 'state.closesAt == FINISHED ? 0 : ', ''),
+  claims('one row of anybody', 'if (_isHostSide(terms.host)) (skip, host, developer)', '(skip, host, developer)'),
+  claims('one row not counted', '_count(state, host, developer);', ''),
+  claims('one row not credited', '_settle(desk, terms.host, host);', ''),
+  claims('one row skipped in silence', '_skip(id, row.taskId, skip);\n        }\n    }', '}\n    }'),
+  claims('many rows not counted', '_count(state, hostPaid, developersPaid);', ''),
+  claims('many rows not credited', '_settle(desk, host, hostPaid);', ''),
+  claims("one channel's pay for another's", 'hostPaid += _claimGroup', 'hostPaid = _claimGroup'),
+  claims('tills are mixed up', 'taskId != desk.taskId || ', ''),
+  claims('no task is a task', ' || !desk.till.isKnown()', ''),
+  claims('a till is lost when another is taken', '_putTill(desk);\n        (desk.taskId', '(desk.taskId'),
+  claims('the last till is lost', '_putTill(desk);\n        unchecked', 'unchecked'),
+  claims('claims after the end', 'state.closesAt == FINISHED ? 0 : ', ''),
   till('credit is the fee', 'Till.unwrap(till) + (amount << 128)', 'Till.unwrap(till) + amount'),
   typed('groups of any salt', 'calldatacopy(add(at_, 0xa0), add(group, 0x40), 0x40)', ''),
   typed('groups of any token', 'mstore(add(at_, 0x80), token)', 'mstore(add(at_, 0x80), 0)'),
@@ -243,6 +248,10 @@ export const MUTANTS: readonly Mutant[] = [
 
 function channels(name: string, from: string, to: string): Mutant {
   return { name, file: 'Channels', from, to }
+}
+
+function claims(name: string, from: string, to: string): Mutant {
+  return { name, file: 'Claims', from, to }
 }
 
 function hosts(name: string, from: string, to: string): Mutant {
