@@ -242,7 +242,8 @@ describe('kill -9 and restart', { skip }, () => {
     await start(hostMember(), 'host')
     assert.equal((await lost).status, 'host_failed')
     assert.equal(await billed(devnet.client), before)
-    assert.equal((await run('upload-again', input)).status, 'answered')
+    const again = await run('upload-again', input)
+    assert.equal(again.status, 'answered', again.problem?.message)
     assert.deepEqual(await parts(hostMember()), [])
   })
 

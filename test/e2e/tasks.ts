@@ -27,7 +27,7 @@ wait $!
 exit $(cat /tmp/code || echo 7)
 `
 
-/** Does what the first word of its input says. */
+/** Does what the first word of its input says. Whoever answers before it has read all may break the line under its caller. */
 const WICKED_CGI = `
 case "$(head -c 12 | tr -d ' ')" in
   crash) kill $(cat /tmp/server) ;;
@@ -39,7 +39,7 @@ case "$(head -c 12 | tr -d ' ')" in
   slow) sleep 600 ;;
   wait) sleep 6; printf 'Content-Type: text/plain\\r\\n\\r\\nwaited' ;;
   status) printf 'Status: 500 Oh no\\r\\nContent-Type: text/plain\\r\\n\\r\\nbroken' ;;
-  *) printf 'Content-Type: text/plain\\r\\n\\r\\nfine' ;;
+  *) cat > /dev/null; printf 'Content-Type: text/plain\\r\\n\\r\\nfine' ;;
 esac
 `
 
