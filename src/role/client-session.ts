@@ -218,8 +218,11 @@ export class ClientSession {
     if (batch.length === 0) return
     const sent = this.#sendBatch(stream, batch)
     for (const { job } of batch) this.#sending.set(job.id, sent)
-    await sent
-    for (const { job } of batch) this.#sending.delete(job.id)
+    try {
+      await sent
+    } finally {
+      for (const { job } of batch) this.#sending.delete(job.id)
+    }
   }
 
   async #sendBatch(stream: FrameStream, batch: readonly Pending[]): Promise<void> {
